@@ -1,0 +1,333 @@
+/**
+ * The engine: the one place that changes jobs. Dialects call it with their words already turned into
+ * ours; what it promises holds for every API alike.
+ *
+ * Every method that changes something resolves after the change is durable, and rejects with one of the
+ * errors of `domain/errors.ts` when nothing was changed.
+ *
+ * ```ts
+ * const { jobs } = await engine.submit({ jobs: [newJob], idempotency: null });
+ * const claimed = await engine.claim({ workerId: "w1", queues: ["default"], ... });
+ * await engine.finish({ workerId: "w1", results: [{ id, attempt: 1, outcome: "succeeded", ... }] });
+ * ```
+ */
+import type { Attempt, DialectName, Job, JobEvent, JobKind, JobState, Json, JsonObject, LogChunk, LogStream } from "../domain/job.ts";
+import type { Project, ProjectStatus, Task } from "../domain/project.ts";
+import type { Resources } from "../domain/resources.ts";
+import type { Worker, WorkerRegistration, WorkerState } from "../domain/worker.ts";
+
+/** Names a job: its integer id, or its key. */
+export type JobRef = number | string;
+
+/** A job to be depended on: one that exists, or an earlier item of the same submission. */
+export type DependencyRef = { readonly job: JobRef } | { readonly item: number };
+
+/** A job as submitted: everything the caller may say, defaults filled in by the dialect. */
+export interface NewJob {
+  readonly dialect: DialectName;
+  /** Public id; null lets the engine make one (a UUIDv7). Taken ids are refused. */
+  readonly key: string | null;
+  readonly kind: JobKind;
+  readonly queue: string;
+  /** Null takes the task's name, or the program's. */
+  readonly name: string | null;
+  readonly projectId: number | null;
+  readonly spec: JsonObject;
+  /** A job of a task: the engine fills `spec` with the task's template and takes its resources. */
+  readonly task: { readonly id: number; readonly parameters: JsonObject } | null;
+  readonly priority: number;
+  /** What is absent comes from the task, else from the defaults. */
+  readonly resources: Partial<Resources>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly requires: Readonly<Record<string, string>>;
+  readonly dependsOn: readonly DependencyRef[];
+  readonly maxAttempts: number;
+  readonly maxRecoveries: number;
+  readonly timeoutMs: number | null;
+  readonly runAt: number | null;
+}
+
+export interface SubmitRequest {
+  /** All are created, in this order, or none. */
+  readonly jobs: readonly NewJob[];
+  /** `fingerprint` tells a repeat from another request that uses the same key by mistake. */
+  readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+}
+
+export interface SubmitReceipt {
+  readonly jobs: readonly Job[];
+  /** True when the idempotency key had been used: the jobs are those of the first time, as they are now. */
+  readonly repeated: boolean;
+}
+
+export interface ClaimRequest {
+  readonly workerId: string;
+  /** `["*"]` is every queue. */
+  readonly queues: readonly string[];
+  readonly kinds: readonly JobKind[];
+  /** What is free now; the jobs given fit in it together. */
+  readonly capacity: Resources;
+  readonly max: number;
+  /** How long to wait when nothing fits; 0 answers at once. */
+  readonly waitMs: number;
+  /** Length of the lease; null takes the engine's default. */
+  readonly leaseMs: number | null;
+}
+
+export interface ClaimedJob extends Job {
+  readonly leaseExpiresAt: number;
+}
+
+export interface RenewRequest {
+  readonly workerId: string;
+  readonly leases: readonly {
+    readonly id: number;
+    readonly attempt: number;
+    readonly progress: number | null;
+    /** The job's process has been started. */
+    readonly started: boolean;
+  }[];
+}
+
+/** Every lease named in the request is in exactly one of the lists. */
+export interface RenewAnswer {
+  readonly renewed: readonly number[];
+  /** Held by nobody or by another worker or attempt: stop, and report nothing. */
+  readonly lost: readonly number[];
+  /** Cancelled by a user: stop. */
+  readonly cancelled: readonly number[];
+  /** Earliest end of the renewed leases; null when none was renewed. */
+  readonly leaseExpiresAt: number | null;
+}
+
+/** `released` gives a job back that was not run; `lost` one whose run was cut short by the worker's own end. */
+export type ResultOutcome = "succeeded" | "failed" | "released" | "lost";
+
+export interface FinishRequest {
+  readonly workerId: string;
+  readonly results: readonly {
+    readonly id: number;
+    readonly attempt: number;
+    readonly outcome: ResultOutcome;
+    readonly exitCode: number | null;
+    readonly error: string | null;
+    readonly result: Json;
+    /** When the process was started, where the worker did not say so before. */
+    readonly startedAt: number | null;
+  }[];
+}
+
+export interface ResultAnswer {
+  readonly id: number;
+  readonly accepted: boolean;
+  readonly reason: string | null;
+}
+
+export interface AppendLogRequest {
+  readonly workerId: string;
+  readonly chunks: readonly (LogChunk & { readonly id: number; readonly attempt: number })[];
+}
+
+export interface ProjectChange {
+  readonly name?: string;
+  readonly description?: string | null;
+  readonly status?: ProjectStatus;
+}
+
+export interface TaskChange {
+  readonly name?: string;
+  readonly commandTemplate?: string | null;
+  readonly resources?: Partial<Resources>;
+}
+
+/** Everything that changes something. */
+export interface Engine {
+  submit(request: SubmitRequest): Promise<SubmitReceipt>;
+  /** Waits up to `waitMs`; `signal` ends the wait early with no jobs, and none is lost by it. */
+  claim(request: ClaimRequest, signal?: AbortSignal): Promise<readonly ClaimedJob[]>;
+  renew(request: RenewRequest): Promise<RenewAnswer>;
+  finish(request: FinishRequest): Promise<readonly ResultAnswer[]>;
+  /** Number of chunks that were new. */
+  appendLog(request: AppendLogRequest): Promise<number>;
+  cancel(job: JobRef, reason: string | null): Promise<Job>;
+  retry(job: JobRef): Promise<Job>;
+  /** Deletes the job with its log and history. Refused while a worker holds it. */
+  remove(job: JobRef): Promise<void>;
+
+  /** `isNew` is false when the worker was known already. */
+  registerWorker(registration: WorkerRegistration): Promise<{ readonly worker: Worker; readonly isNew: boolean }>;
+  drainWorker(id: string): Promise<Worker>;
+
+  createProject(project: { readonly name: string; readonly description: string | null }): Promise<Project>;
+  updateProject(id: number, change: ProjectChange): Promise<Project>;
+  /** Deletes its tasks and jobs too. */
+  deleteProject(id: number): Promise<void>;
+  createTask(task: {
+    readonly name: string;
+    readonly projectId: number | null;
+    readonly commandTemplate: string | null;
+    readonly resources: Partial<Resources>;
+  }): Promise<Task>;
+  updateTask(id: number, change: TaskChange): Promise<Task>;
+  /** Deletes its jobs too. */
+  deleteTask(id: number): Promise<void>;
+
+  readonly read: Reads;
+  /** Calls `listener` after each commit with what it changed; returns the way to stop. */
+  subscribe(listener: (events: readonly EngineEvent[]) => void): () => void;
+  /** Figures of the engine itself, for `/metrics`. */
+  figures(): Promise<EngineFigures>;
+  /** Finishes what is queued, then closes the store. */
+  close(): Promise<void>;
+}
+
+export interface JobFilter {
+  readonly states?: readonly JobState[];
+  readonly kind?: JobKind;
+  readonly dialect?: DialectName;
+  readonly queue?: string;
+  readonly projectId?: number;
+  readonly label?: { readonly key: string; readonly value: string };
+  /** Text to be found in the name, the key or the queue, in any case. */
+  readonly text?: string;
+}
+
+export interface JobPage {
+  readonly items: readonly Job[];
+  /** Id to go on from; null at the end. */
+  readonly nextCursor: number | null;
+  readonly total: number;
+}
+
+export interface JobDependency {
+  readonly id: number;
+  readonly key: string;
+  readonly name: string;
+  readonly state: JobState;
+}
+
+export interface LogPage {
+  readonly items: readonly LogChunk[];
+  /** `seq` to pass as `after` for what follows; equal to the request's own when nothing followed. */
+  readonly next: number;
+  /** False when more was there than one page holds. */
+  readonly isEnd: boolean;
+  /** The job's state when the page was read. */
+  readonly state: JobState;
+}
+
+export interface LogFilter {
+  /** Attempt to read; absent is the latest one. */
+  readonly attempt?: number;
+  readonly stream?: LogStream;
+  /** Only chunks after this `seq`. With no `attempt` given it goes on into later attempts. */
+  readonly after?: number;
+  /** Only the last lines, this many. */
+  readonly tailLines?: number;
+}
+
+export interface Stats {
+  readonly jobsByState: Readonly<Record<JobState, number>>;
+  readonly queues: readonly { readonly queue: string; readonly jobsByState: Readonly<Record<JobState, number>> }[];
+  readonly workersByState: Readonly<Record<WorkerState, number>>;
+  /** Events a second over the last 1, 5 and 15 minutes, as this server saw them. */
+  readonly rates: Readonly<Record<"submitted" | "started" | "finished", { readonly m1: number; readonly m5: number; readonly m15: number }>>;
+}
+
+/** Everything that only looks. Methods with a `JobRef` throw `NotFoundError` for an unknown one. */
+export interface Reads {
+  job(job: JobRef): Promise<Job>;
+  jobs(filter: JobFilter, page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null }): Promise<JobPage>;
+  attempts(job: JobRef): Promise<readonly Attempt[]>;
+  dependencies(job: JobRef): Promise<readonly JobDependency[]>;
+  events(job: JobRef, after: number): Promise<readonly JobEvent[]>;
+  log(job: JobRef, filter: LogFilter): Promise<LogPage>;
+  workers(): Promise<readonly Worker[]>;
+  worker(id: string): Promise<Worker>;
+  projects(filter: { readonly status?: ProjectStatus; readonly name?: string; readonly limit: number; readonly offset: number }): Promise<readonly Project[]>;
+  project(id: number): Promise<Project>;
+  tasks(filter: { readonly projectId?: number; readonly name?: string; readonly limit: number; readonly offset: number }): Promise<readonly Task[]>;
+  task(id: number): Promise<Task>;
+  stats(): Promise<Stats>;
+  /** Resolves when the store answers, rejects with `StoreUnavailableError` when it does not. */
+  ping(): Promise<void>;
+}
+
+/** What a commit changed. */
+export type EngineEvent =
+  | {
+      readonly type: "job";
+      readonly id: number;
+      readonly key: string;
+      readonly dialect: DialectName;
+      readonly kind: JobKind;
+      readonly queue: string;
+      readonly projectId: number | null;
+      /** Null when the job was just created. */
+      readonly from: JobState | null;
+      /** Null when the job was deleted. */
+      readonly to: JobState | null;
+      readonly attempt: number;
+      readonly workerId: string | null;
+      readonly time: number;
+    }
+  | { readonly type: "log"; readonly jobId: number; readonly attempt: number; readonly lastSeq: number }
+  | { readonly type: "worker"; readonly id: string; readonly state: WorkerState };
+
+/** A histogram in the form that Prometheus wants: counts per bucket, not cumulative. */
+export interface Histogram {
+  /** Upper bounds, ascending; values over the last are only in `count`. */
+  readonly bounds: readonly number[];
+  readonly counts: readonly number[];
+  readonly count: number;
+  readonly sum: number;
+}
+
+export interface EngineFigures {
+  /** Commands in one commit. */
+  readonly commitSize: Histogram;
+  readonly commitSeconds: Histogram;
+  /** From the arrival of a claim to its answer, waiting included. */
+  readonly claimSeconds: Histogram;
+  /** From ready to claimed. */
+  readonly waitSeconds: Histogram;
+  readonly leasesLost: number;
+  readonly queuedCommands: number;
+  readonly queuedBytes: number;
+  readonly storeBytes: number;
+}
+
+/** Settings of the engine; each has its unit in its name. */
+export interface EngineSettings {
+  readonly leaseMs: number;
+  /** Pause between two rounds of maintenance: leases, schedules. */
+  readonly maintenanceMs: number;
+  /** A worker not heard from for this long is shown as offline. */
+  readonly workerOfflineMs: number;
+  /** Bounds of what waits in memory to be committed; over them requests are refused. */
+  readonly maxQueuedCommands: number;
+  readonly maxQueuedBytes: number;
+  /** Claims that wait at one time; over it a claim is answered at once. */
+  readonly maxWaitingClaims: number;
+  /** How long finished jobs are kept; null is for ever. */
+  readonly retainSucceededMs: number | null;
+  readonly retainFailedMs: number | null;
+  readonly retainCancelledMs: number | null;
+  /** First pause before a failed attempt is repeated; doubled each time. */
+  readonly retryBackoffMs: number;
+  readonly retryBackoffMaxMs: number;
+}
+
+export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
+  leaseMs: 30_000,
+  maintenanceMs: 500,
+  workerOfflineMs: 30_000,
+  maxQueuedCommands: 20_000,
+  maxQueuedBytes: 128 * 1024 * 1024,
+  maxWaitingClaims: 10_000,
+  retainSucceededMs: 7 * 86_400_000,
+  retainFailedMs: 30 * 86_400_000,
+  retainCancelledMs: 7 * 86_400_000,
+  retryBackoffMs: 1_000,
+  retryBackoffMaxMs: 3_600_000,
+};
