@@ -24,7 +24,9 @@ const UNFINISHED: readonly JobState[] = ["waiting", "ready", "leased", "running"
 const HELD: readonly JobState[] = ["leased", "running"];
 
 /** Which states each cause may leave, and which one it may lead to. */
-const TRANSITIONS: Readonly<Record<Cause, { readonly from: readonly JobState[]; readonly to: readonly JobState[] }>> = {
+const TRANSITIONS: Readonly<
+  Record<Cause, { readonly from: readonly JobState[]; readonly to: readonly JobState[] }>
+> = {
   // Dependencies met and time reached.
   ready: { from: ["waiting"], to: ["ready"] },
   claimed: { from: ["ready"], to: ["leased"] },

@@ -59,7 +59,9 @@ function listNames(names: readonly string[]): string {
 }
 
 function placeholdersOf(words: readonly Word[]): string[] {
-  return words.flatMap((word) => word.flatMap((piece) => ("placeholder" in piece ? [piece.placeholder] : [])));
+  return words.flatMap((word) =>
+    word.flatMap((piece) => ("placeholder" in piece ? [piece.placeholder] : [])),
+  );
 }
 
 function pieceText(piece: Piece, parameters: Readonly<Record<string, Json>>): string {
@@ -70,7 +72,9 @@ function pieceText(piece: Piece, parameters: Readonly<Record<string, Json>>): st
   }
   const text = typeof value === "string" ? value : JSON.stringify(value);
   if (text.includes("\0")) {
-    throw new TemplateError(`the parameter {${piece.placeholder}} holds a NUL character, which no argument can`);
+    throw new TemplateError(
+      `the parameter {${piece.placeholder}} holds a NUL character, which no argument can`,
+    );
   }
   return text;
 }

@@ -11,7 +11,18 @@
  * await engine.finish({ workerId: "w1", results: [{ id, attempt: 1, outcome: "succeeded", ... }] });
  * ```
  */
-import type { Attempt, DialectName, Job, JobEvent, JobKind, JobState, Json, JsonObject, LogChunk, LogStream } from "../domain/job.ts";
+import type {
+  Attempt,
+  DialectName,
+  Job,
+  JobEvent,
+  JobKind,
+  JobState,
+  Json,
+  JsonObject,
+  LogChunk,
+  LogStream,
+} from "../domain/job.ts";
 import type { Project, ProjectStatus, Task } from "../domain/project.ts";
 import type { Resources } from "../domain/resources.ts";
 import type { Worker, WorkerRegistration, WorkerState } from "../domain/worker.ts";
@@ -155,7 +166,9 @@ export interface Engine {
   remove(job: JobRef): Promise<void>;
 
   /** `isNew` is false when the worker was known already. */
-  registerWorker(registration: WorkerRegistration): Promise<{ readonly worker: Worker; readonly isNew: boolean }>;
+  registerWorker(
+    registration: WorkerRegistration,
+  ): Promise<{ readonly worker: Worker; readonly isNew: boolean }>;
   drainWorker(id: string): Promise<Worker>;
 
   createProject(project: { readonly name: string; readonly description: string | null }): Promise<Project>;
@@ -228,25 +241,46 @@ export interface LogFilter {
 
 export interface Stats {
   readonly jobsByState: Readonly<Record<JobState, number>>;
-  readonly queues: readonly { readonly queue: string; readonly jobsByState: Readonly<Record<JobState, number>> }[];
+  readonly queues: readonly {
+    readonly queue: string;
+    readonly jobsByState: Readonly<Record<JobState, number>>;
+  }[];
   readonly workersByState: Readonly<Record<WorkerState, number>>;
   /** Events a second over the last 1, 5 and 15 minutes, as this server saw them. */
-  readonly rates: Readonly<Record<"submitted" | "started" | "finished", { readonly m1: number; readonly m5: number; readonly m15: number }>>;
+  readonly rates: Readonly<
+    Record<
+      "submitted" | "started" | "finished",
+      { readonly m1: number; readonly m5: number; readonly m15: number }
+    >
+  >;
 }
 
 /** Everything that only looks. Methods with a `JobRef` throw `NotFoundError` for an unknown one. */
 export interface Reads {
   job(job: JobRef): Promise<Job>;
-  jobs(filter: JobFilter, page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null }): Promise<JobPage>;
+  jobs(
+    filter: JobFilter,
+    page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null },
+  ): Promise<JobPage>;
   attempts(job: JobRef): Promise<readonly Attempt[]>;
   dependencies(job: JobRef): Promise<readonly JobDependency[]>;
   events(job: JobRef, after: number): Promise<readonly JobEvent[]>;
   log(job: JobRef, filter: LogFilter): Promise<LogPage>;
   workers(): Promise<readonly Worker[]>;
   worker(id: string): Promise<Worker>;
-  projects(filter: { readonly status?: ProjectStatus; readonly name?: string; readonly limit: number; readonly offset: number }): Promise<readonly Project[]>;
+  projects(filter: {
+    readonly status?: ProjectStatus;
+    readonly name?: string;
+    readonly limit: number;
+    readonly offset: number;
+  }): Promise<readonly Project[]>;
   project(id: number): Promise<Project>;
-  tasks(filter: { readonly projectId?: number; readonly name?: string; readonly limit: number; readonly offset: number }): Promise<readonly Task[]>;
+  tasks(filter: {
+    readonly projectId?: number;
+    readonly name?: string;
+    readonly limit: number;
+    readonly offset: number;
+  }): Promise<readonly Task[]>;
   task(id: number): Promise<Task>;
   stats(): Promise<Stats>;
   /** Resolves when the store answers, rejects with `StoreUnavailableError` when it does not. */
@@ -316,6 +350,8 @@ export interface EngineSettings {
   /** First pause before a failed attempt is repeated; doubled each time. */
   readonly retryBackoffMs: number;
   readonly retryBackoffMaxMs: number;
+  /** How long past a job's time limit its worker may take to end it before the engine does. */
+  readonly timeLimitGraceMs: number;
 }
 
 export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
@@ -330,4 +366,5 @@ export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   retainCancelledMs: 7 * 86_400_000,
   retryBackoffMs: 1_000,
   retryBackoffMaxMs: 3_600_000,
+  timeLimitGraceMs: 10_000,
 };

@@ -1,0 +1,93 @@
+/** What users do to jobs that exist: cancel, retry, delete. */
+
+import { pendingState } from "../domain/dependencies.ts";
+import { ConflictError, NotFoundError } from "../domain/errors.ts";
+import type { Job } from "../domain/job.ts";
+import { isFinal, isHeld, statesBefore } from "../domain/stateMachine.ts";
+import type { JobControl } from "../store/store.ts";
+import { type BatchContext, each, type Handler } from "./batch.ts";
+import type { JobRef } from "./engine.ts";
+
+export const cancelJobs: Handler<"cancel"> = (context, requests) =>
+  each<"cancel">(requests, async ({ job: ref, reason }) => {
+    const job = await find(context, ref);
+    if (isFinal(job.state)) {
+      throw new ConflictError(
+        `job ${job.id} is ${job.state}; only a job that is not final can be cancelled`,
+        {
+          entity: "job",
+          state: job.state,
+          allowed: statesBefore("cancelled"),
+        },
+      );
+    }
+    // Its worker hears of it with the next heartbeat, and stops it.
+    if (isHeld(job.state)) await context.tx.dropLeases([job.id]);
+    const text = reason === null ? "cancelled by the user" : `cancelled by the user: ${reason}`;
+    job.finishedAt = context.now;
+    job.error = text;
+    context.ledger.move(job, "cancelled", "cancelled", text);
+    return whole(context, job.id);
+  });
+
+export const retryJobs: Handler<"retry"> = (context, requests) =>
+  each<"retry">(requests, async ({ job: ref }) => {
+    const job = await find(context, ref);
+    if (!isFinal(job.state)) {
+      throw new ConflictError(`job ${job.id} is ${job.state}; only a job that is final can be retried`, {
+        entity: "job",
+        state: job.state,
+        allowed: statesBefore("retried"),
+      });
+    }
+    await keepLastAttempt(context, job);
+    job.spent = 0;
+    job.recoveries = 0;
+    job.runAt = null;
+    job.startedAt = null;
+    job.finishedAt = null;
+    job.progress = null;
+    job.exitCode = null;
+    job.error = null;
+    context.ledger.setResult(job, null);
+    context.ledger.move(job, pendingState(job, context.now), "retried", "retried by the user");
+    return whole(context, job.id);
+  });
+
+/** The facts of the attempt that decided the job's fate leave its row now. */
+async function keepLastAttempt(context: BatchContext, job: JobControl): Promise<void> {
+  if (job.attempt === 0 || job.workerId === null || !isFinal(job.state)) return;
+  const kept = await context.tx.attemptsOf([job.id]);
+  if (kept.some((attempt) => attempt.number === job.attempt)) return;
+  await context.ledger.keepAttempt(job, job.state, job.finishedAt);
+}
+
+export const removeJobs: Handler<"remove"> = (context, requests) =>
+  each<"remove">(requests, async ({ job: ref }) => {
+    const job = await find(context, ref);
+    if (isHeld(job.state)) {
+      throw new ConflictError(`job ${job.id} is ${job.state}; cancel it before deleting it`, {
+        entity: "job",
+        state: job.state,
+      });
+    }
+    context.ledger.delete(job);
+    return null;
+  });
+
+async function find(context: BatchContext, ref: JobRef): Promise<JobControl> {
+  const [id] = await context.tx.findJobs([{ dialect: null, ref }]);
+  if (typeof id === "number") {
+    await context.ledger.load([id]);
+    const job = context.ledger.get(id);
+    if (job !== undefined) return job;
+  }
+  throw new NotFoundError("job", ref);
+}
+
+async function whole(context: BatchContext, id: number): Promise<Job> {
+  await context.ledger.flush();
+  const [job] = await context.tx.loadJobs([id]);
+  if (job === undefined) throw new Error(`job ${id} vanished inside its transaction`);
+  return job;
+}

@@ -1,0 +1,166 @@
+/**
+ * Claims: each worker gets the best jobs that fit what it offers, under a lease.
+ *
+ * All claims of a commit share one cursor per shape, so they see one line of jobs and none is given twice.
+ * The cost is that of looking at the heads of the shapes that fit: it grows neither with the backlog nor
+ * with the jobs ahead that this worker cannot run.
+ */
+import { compareJobs } from "../domain/ordering.ts";
+import { fits, subtract } from "../domain/resources.ts";
+import { matches, type Offer } from "../domain/shape.ts";
+import type { Head, JobControl, Lease, StoredShape, Transaction } from "../store/store.ts";
+import type { BatchContext, Handler, Outcome } from "./batch.ts";
+import type { ClaimedJob, ClaimRequest } from "./engine.ts";
+
+export const claimJobs: Handler<"claim"> = async (context, requests) => {
+  const { tx, ledger } = context;
+  const shapes = await tx.readyShapes();
+  const workers = await activeWorkers(context, requests);
+  const lines = new ReadyLines(tx, shapes);
+  ledger.keepShapes(shapes);
+  const picks: number[][] = [];
+  for (const request of requests) {
+    const labels = workers.get(request.workerId);
+    picks.push(labels === undefined ? [] : await pick(lines, shapes, { ...request, labels }, request.max));
+  }
+  return lease(context, requests, picks);
+};
+
+/**
+ * Labels of the workers that may take jobs; draining ones are left out. A worker that claims without
+ * having registered is registered with what its claim says.
+ */
+async function activeWorkers(
+  { tx, now, ledger }: BatchContext,
+  requests: readonly ClaimRequest[],
+): Promise<Map<string, Readonly<Record<string, string>>>> {
+  const claims = new Map(requests.map((request) => [request.workerId, request]));
+  const known = await tx.workers([...claims.keys()]);
+  const active = new Map(
+    known.filter((worker) => !worker.isDraining).map((worker) => [worker.id, worker.labels] as const),
+  );
+  for (const worker of known) claims.delete(worker.id);
+  for (const [id, { capacity, queues, kinds }] of claims) {
+    await tx.upsertWorkers([{ id, name: id, address: null, capacity, labels: {}, queues, kinds, now }]);
+    ledger.events.push({ type: "worker", id, state: "online" });
+    active.set(id, {});
+  }
+  return active;
+}
+
+async function pick(
+  lines: ReadyLines,
+  shapes: readonly StoredShape[],
+  offer: Offer,
+  max: number,
+): Promise<number[]> {
+  let candidates = shapes.filter((shape) => matches(shape, offer));
+  let free = offer.capacity;
+  const picked: number[] = [];
+  while (picked.length < max && candidates.length > 0) {
+    let best: { head: Head; shape: StoredShape } | undefined;
+    for (const shape of candidates) {
+      const head = await lines.head(shape.shapeId, max - picked.length);
+      if (head !== undefined && (best === undefined || compareJobs(head, best.head) < 0))
+        best = { head, shape };
+    }
+    if (best === undefined) break;
+    lines.take(best.shape.shapeId);
+    picked.push(best.head.id);
+    free = subtract(free, best.shape.resources);
+    candidates = candidates.filter((shape) => fits(shape.resources, free));
+  }
+  return picked;
+}
+
+/** Ready jobs of each shape in order, read page by page as they are taken. */
+class ReadyLines {
+  readonly #tx: Transaction;
+  readonly #lines: Map<number, { page: readonly Head[]; at: number; isEnd: boolean }>;
+
+  constructor(tx: Transaction, shapes: readonly StoredShape[]) {
+    this.#tx = tx;
+    this.#lines = new Map(shapes.map((shape) => [shape.shapeId, { page: [], at: 0, isEnd: false }]));
+  }
+
+  /** The next job of the shape that nobody took; `wanted` is how many the caller could use. */
+  async head(shapeId: number, wanted: number): Promise<Head | undefined> {
+    const line = this.#lines.get(shapeId);
+    if (line === undefined) return undefined;
+    if (line.at >= line.page.length && !line.isEnd) {
+      const limit = Math.min(Math.max(wanted, 8), 500);
+      const page = await this.#tx.readyHeads(shapeId, line.page.at(-1) ?? null, limit);
+      line.page = page;
+      line.at = 0;
+      line.isEnd = page.length < limit;
+    }
+    return line.page[line.at];
+  }
+
+  take(shapeId: number): void {
+    const line = this.#lines.get(shapeId);
+    if (line !== undefined) line.at++;
+  }
+}
+
+async function lease(
+  context: BatchContext,
+  requests: readonly ClaimRequest[],
+  picks: readonly (readonly number[])[],
+): Promise<Outcome<"claim">[]> {
+  const { tx, ledger, now, settings } = context;
+  const all = picks.flat();
+  if (all.length === 0) return requests.map(() => ({ answer: [] }));
+  await ledger.load(all);
+  const leases = new Map<number, Lease>();
+  for (const [index, request] of requests.entries()) {
+    for (const id of picks[index] ?? []) {
+      const job = ledger.get(id);
+      if (job === undefined) throw new Error(`job ${id} stands in the ready line but is not there`);
+      const leaseMs = request.leaseMs ?? settings.leaseMs;
+      context.counts.waitMs.push(now - (job.readyAt ?? now));
+      begin(context, job, request.workerId, leaseMs);
+      leases.set(id, {
+        jobId: id,
+        workerId: request.workerId,
+        attempt: job.attempt,
+        expiresAt: now + leaseMs,
+        deadlineAt: deadlineOf(job, now, settings.timeLimitGraceMs),
+      });
+    }
+  }
+  await tx.putLeases([...leases.values()]);
+  await ledger.flush();
+  const jobs = new Map((await tx.loadJobs(all)).map((job) => [job.id, job]));
+  return picks.map((ids) => ({
+    answer: ids.flatMap((id): ClaimedJob[] => {
+      const job = jobs.get(id);
+      const granted = leases.get(id);
+      return job === undefined || granted === undefined
+        ? []
+        : [{ ...job, leaseExpiresAt: granted.expiresAt }];
+    }),
+  }));
+}
+
+/** A new attempt begins: what the last one left is cleared. */
+function begin({ ledger, now }: BatchContext, job: JobControl, workerId: string, leaseMs: number): void {
+  job.attempt++;
+  job.workerId = workerId;
+  job.leaseMs = leaseMs;
+  job.leasedAt = now;
+  job.startedAt = null;
+  job.finishedAt = null;
+  job.progress = null;
+  job.exitCode = null;
+  job.error = null;
+  ledger.move(job, "leased", "claimed");
+}
+
+/**
+ * When the engine itself ends an attempt that outlived its time limit. Agents enforce the limit to the
+ * millisecond; the grace leaves them time to stop the job and say so.
+ */
+export function deadlineOf(job: JobControl, since: number, graceMs: number): number | null {
+  return job.timeoutMs === null ? null : since + job.timeoutMs + graceMs;
+}

@@ -1,0 +1,63 @@
+/**
+ * What callers ask of the engine, as values: so they can wait in a queue, travel to another thread, and be
+ * run together in one commit.
+ */
+import type { Job } from "../domain/job.ts";
+import type { Project, Task } from "../domain/project.ts";
+import type { Resources } from "../domain/resources.ts";
+import type { Worker, WorkerRegistration } from "../domain/worker.ts";
+import type {
+  AppendLogRequest,
+  ClaimedJob,
+  ClaimRequest,
+  FinishRequest,
+  JobRef,
+  ProjectChange,
+  RenewAnswer,
+  RenewRequest,
+  ResultAnswer,
+  SubmitReceipt,
+  SubmitRequest,
+  TaskChange,
+} from "./engine.ts";
+
+/** Request and answer of each command. */
+export interface CommandTypes {
+  submit: { request: SubmitRequest; answer: SubmitReceipt };
+  claim: { request: ClaimRequest; answer: readonly ClaimedJob[] };
+  renew: { request: RenewRequest; answer: RenewAnswer };
+  finish: { request: FinishRequest; answer: readonly ResultAnswer[] };
+  appendLog: { request: AppendLogRequest; answer: number };
+  cancel: { request: { job: JobRef; reason: string | null }; answer: Job };
+  retry: { request: { job: JobRef }; answer: Job };
+  remove: { request: { job: JobRef }; answer: null };
+  registerWorker: { request: WorkerRegistration; answer: { worker: Worker; isNew: boolean } };
+  drainWorker: { request: { id: string }; answer: Worker };
+  /** Null is all of them. */
+  listWorkers: { request: { ids: readonly string[] | null }; answer: readonly Worker[] };
+  createProject: { request: { name: string; description: string | null }; answer: Project };
+  updateProject: { request: { id: number; change: ProjectChange }; answer: Project };
+  /** Deletes some of its jobs, or, when none is left, the project and its tasks; says whether it is gone. */
+  deleteProject: { request: { id: number }; answer: boolean };
+  createTask: {
+    request: {
+      name: string;
+      projectId: number | null;
+      commandTemplate: string | null;
+      resources: Partial<Resources>;
+    };
+    answer: Task;
+  };
+  updateTask: { request: { id: number; change: TaskChange }; answer: Task };
+  deleteTask: { request: { id: number }; answer: boolean };
+  /** One round of upkeep: leases that ran out, jobs whose time has come, finished jobs past their keep. */
+  maintain: {
+    /** Workers heard from since the last round. */
+    request: { seen: readonly { id: string; lastSeenAt: number }[] };
+    answer: { hasMore: boolean; nextDueAt: number | null };
+  };
+}
+
+export type CommandName = keyof CommandTypes;
+export type Request<Name extends CommandName> = CommandTypes[Name]["request"];
+export type Answer<Name extends CommandName> = CommandTypes[Name]["answer"];

@@ -1,0 +1,193 @@
+/**
+ * Group commit: takes every command that waits, runs them in one store transaction, and answers each
+ * caller after the commit. One durable write then carries many requests; nothing is acknowledged before it
+ * is durable, and a command that is refused does not touch its neighbours.
+ */
+import { OverloadedError, StoreUnavailableError } from "../domain/errors.ts";
+import type { Shape } from "../domain/shape.ts";
+import type { Store } from "../store/store.ts";
+import type { BatchContext } from "./batch.ts";
+import { CommandGroup } from "./commandGroup.ts";
+import type { Answer, CommandName, Request } from "./commands.ts";
+import type { EngineEvent, EngineSettings } from "./engine.ts";
+import { COMMAND_ORDER, HANDLERS } from "./handlers.ts";
+import { Ledger } from "./ledger.ts";
+
+/** Bounds of one commit: they keep its duration, and so everyone's wait, in the tens of milliseconds. */
+const MAX_COMMANDS_PER_COMMIT = 2_000;
+const MAX_BYTES_PER_COMMIT = 16 * 1024 * 1024;
+
+export interface Commit {
+  readonly commands: number;
+  readonly durationMs: number;
+  readonly events: readonly EngineEvent[];
+  readonly counts: BatchContext["counts"];
+  /** Shapes of which jobs became ready, and how many. */
+  readonly readied: ReadonlyMap<Shape, number>;
+}
+
+export interface CommitterOptions {
+  readonly store: Store;
+  readonly settings: EngineSettings;
+  readonly clock: () => number;
+  /** Called after each commit, before its callers are answered. */
+  readonly onCommit: (commit: Commit) => void;
+}
+
+export class Committer {
+  readonly #store: Store;
+  readonly #settings: EngineSettings;
+  readonly #clock: () => number;
+  readonly #onCommit: (commit: Commit) => void;
+  readonly #groups: { readonly [Name in CommandName]: CommandGroup<Name> } = makeGroups();
+  #queuedCommands = 0;
+  #queuedBytes = 0;
+  #isScheduled = false;
+  #isClosed = false;
+  /** Commands to be run alone, after a batch failed for a reason that one of them must have been. */
+  #isolated = 0;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: CommitterOptions) {
+    this.#store = options.store;
+    this.#settings = options.settings;
+    this.#clock = options.clock;
+    this.#onCommit = options.onCommit;
+  }
+
+  get queuedCommands(): number {
+    return this.#queuedCommands;
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /**
+   * Queues a command; resolves with its answer after the commit.
+   * @param bytes about how much memory the request takes.
+   * @throws OverloadedError at once when too much waits already.
+   */
+  run<Name extends CommandName>(name: Name, request: Request<Name>, bytes: number): Promise<Answer<Name>> {
+    if (this.#isClosed) return Promise.reject(new StoreUnavailableError("the server is shutting down"));
+    if (
+      this.#queuedCommands >= this.#settings.maxQueuedCommands ||
+      this.#queuedBytes + bytes > this.#settings.maxQueuedBytes
+    ) {
+      return Promise.reject(
+        new OverloadedError(
+          `${this.#queuedCommands} requests (${this.#queuedBytes} bytes) wait to be written; try again`,
+          1_000,
+        ),
+      );
+    }
+    this.#queuedCommands++;
+    this.#queuedBytes += bytes;
+    const group: CommandGroup<Name> = this.#groups[name];
+    const answer = group.add(request, bytes);
+    this.#schedule();
+    return answer;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    // A turn of the event loop later: what arrives in the meantime joins the commit.
+    setImmediate(() => {
+      this.#running = this.#loop();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#queuedCommands > 0) {
+      await this.#commit();
+      // Lets the requests that came in during the commit be queued, so that the next one carries them all.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#isScheduled = false;
+  }
+
+  async #commit(): Promise<void> {
+    const startedAt = performance.now();
+    const taken = this.#take();
+    let result: Pick<Commit, "events" | "counts" | "readied">;
+    try {
+      result = await this.#store.transaction(async (tx) => {
+        const now = this.#clock();
+        const ledger = new Ledger(tx, now);
+        const counts = { leasesLost: 0, waitMs: [] };
+        const context: BatchContext = { ledger, tx, now, settings: this.#settings, counts };
+        for (const name of COMMAND_ORDER) await this.#groups[name].run(context);
+        return { events: ledger.events, counts, readied: ledger.readied };
+      });
+    } catch (error) {
+      this.#fail(error, taken);
+      return;
+    }
+    this.#forget(taken);
+    this.#onCommit({ ...result, commands: taken.commands, durationMs: performance.now() - startedAt });
+    for (const name of COMMAND_ORDER) this.#groups[name].succeed();
+  }
+
+  #take(): { commands: number; bytes: number } {
+    let commands = this.#isolated > 0 ? 1 : MAX_COMMANDS_PER_COMMIT;
+    let bytes = MAX_BYTES_PER_COMMIT;
+    const taken = { commands: 0, bytes: 0 };
+    for (const name of COMMAND_ORDER) {
+      const part = this.#groups[name].take(commands, taken.commands === 0 ? bytes : Math.max(bytes, 0));
+      commands -= part.commands;
+      bytes -= part.bytes;
+      taken.commands += part.commands;
+      taken.bytes += part.bytes;
+    }
+    if (this.#isolated > 0) this.#isolated--;
+    return taken;
+  }
+
+  #forget(taken: { commands: number; bytes: number }): void {
+    this.#queuedCommands -= taken.commands;
+    this.#queuedBytes -= taken.bytes;
+  }
+
+  #fail(error: unknown, taken: { commands: number; bytes: number }): void {
+    const isStoresFault = error instanceof StoreUnavailableError;
+    if (isStoresFault || taken.commands <= 1) {
+      this.#forget(taken);
+      for (const name of COMMAND_ORDER) this.#groups[name].fail(error);
+      return;
+    }
+    for (const name of COMMAND_ORDER) this.#isolated += this.#groups[name].takeBack();
+  }
+
+  /** Runs what is queued, and refuses what comes after. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    while (this.#isScheduled) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.#running;
+    }
+  }
+}
+
+function makeGroups(): { readonly [Name in CommandName]: CommandGroup<Name> } {
+  return {
+    submit: new CommandGroup(HANDLERS.submit),
+    claim: new CommandGroup(HANDLERS.claim),
+    renew: new CommandGroup(HANDLERS.renew),
+    finish: new CommandGroup(HANDLERS.finish),
+    appendLog: new CommandGroup(HANDLERS.appendLog),
+    cancel: new CommandGroup(HANDLERS.cancel),
+    retry: new CommandGroup(HANDLERS.retry),
+    remove: new CommandGroup(HANDLERS.remove),
+    registerWorker: new CommandGroup(HANDLERS.registerWorker),
+    drainWorker: new CommandGroup(HANDLERS.drainWorker),
+    createProject: new CommandGroup(HANDLERS.createProject),
+    updateProject: new CommandGroup(HANDLERS.updateProject),
+    deleteProject: new CommandGroup(HANDLERS.deleteProject),
+    createTask: new CommandGroup(HANDLERS.createTask),
+    updateTask: new CommandGroup(HANDLERS.updateTask),
+    deleteTask: new CommandGroup(HANDLERS.deleteTask),
+    listWorkers: new CommandGroup(HANDLERS.listWorkers),
+    maintain: new CommandGroup(HANDLERS.maintain),
+  };
+}

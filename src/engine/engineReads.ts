@@ -1,0 +1,104 @@
+/** The reads that need nothing but the store. */
+import { NotFoundError } from "../domain/errors.ts";
+import type { Job } from "../domain/job.ts";
+import type { ProjectStatus } from "../domain/project.ts";
+import type { StoreReads } from "../store/store.ts";
+import type { JobFilter, JobRef, LogFilter, LogPage, Reads } from "./engine.ts";
+import { decodePlace, encodePlace } from "./logPlace.ts";
+
+/** Text in one page of a log, about. */
+const LOG_PAGE_BYTES = 1024 * 1024;
+
+export type StoreOnlyReads = Omit<Reads, "workers" | "worker" | "stats">;
+
+export class EngineReads implements StoreOnlyReads {
+  readonly #store: StoreReads;
+
+  constructor(store: StoreReads) {
+    this.#store = store;
+  }
+
+  async job(ref: JobRef): Promise<Job> {
+    const job = await this.#store.findJob(ref);
+    if (job === null) throw new NotFoundError("job", ref);
+    return job;
+  }
+
+  jobs(filter: JobFilter, page: Parameters<Reads["jobs"]>[1]) {
+    return this.#store.listJobs(filter, page);
+  }
+
+  async attempts(ref: JobRef) {
+    return this.#store.attempts((await this.job(ref)).id);
+  }
+
+  async dependencies(ref: JobRef) {
+    return this.#store.dependencies((await this.job(ref)).id);
+  }
+
+  async events(ref: JobRef, after: number) {
+    const events = await this.#store.events((await this.job(ref)).id);
+    return events.filter((event) => event.seq > after);
+  }
+
+  async log(ref: JobRef, filter: LogFilter): Promise<LogPage> {
+    // The state is read before the chunks: a final state then means that the chunks are all there are.
+    const job = await this.job(ref);
+    const stream = filter.stream ?? null;
+    const latest = Math.max(job.attempt, 1);
+    const after = filter.after === undefined ? null : decodePlace(filter.after);
+    const fromAttempt = filter.attempt ?? after?.attempt ?? latest;
+    const toAttempt = filter.attempt ?? latest;
+    let start = after ?? { attempt: fromAttempt, seq: 0 };
+    let skip = 0;
+    if (filter.tailLines !== undefined && after === null) {
+      const tail = await this.#store.logTail(job.id, fromAttempt, stream, filter.tailLines);
+      if (tail !== null) {
+        start = { attempt: fromAttempt, seq: tail.seq - 1 };
+        skip = tail.skipCharacters;
+      }
+    }
+    const page = await this.#store.logChunks(job.id, {
+      fromAttempt,
+      toAttempt,
+      stream,
+      after: start,
+      maxBytes: LOG_PAGE_BYTES,
+    });
+    const items = page.items.map(({ attempt, ...chunk }, index) => ({
+      ...chunk,
+      seq: encodePlace({ attempt, seq: chunk.seq }),
+      text: index === 0 && skip > 0 ? chunk.text.slice(skip) : chunk.text,
+    }));
+    return {
+      items: items.filter((item) => item.text !== ""),
+      next: items.at(-1)?.seq ?? encodePlace(start),
+      isEnd: page.isEnd,
+      state: job.state,
+    };
+  }
+
+  projects(filter: { status?: ProjectStatus; name?: string; limit: number; offset: number }) {
+    return this.#store.listProjects(filter);
+  }
+
+  async project(id: number) {
+    const project = await this.#store.findProject(id);
+    if (project === null) throw new NotFoundError("project", id);
+    return project;
+  }
+
+  tasks(filter: { projectId?: number; name?: string; limit: number; offset: number }) {
+    return this.#store.listTasks(filter);
+  }
+
+  async task(id: number) {
+    const task = await this.#store.findTask(id);
+    if (task === null) throw new NotFoundError("task", id);
+    return task;
+  }
+
+  ping(): Promise<void> {
+    return this.#store.ping();
+  }
+}

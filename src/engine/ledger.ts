@@ -1,0 +1,289 @@
+/**
+ * The jobs that one commit touches: loaded once, changed in memory by the rules, written back once.
+ *
+ * All changes of state go through `move`, which checks them against the state machine, notes the event and
+ * the tally, and remembers whose dependents may be affected. `flush` writes everything, dependents included.
+ */
+import { countsChange, pendingState, type Standing, standingOf } from "../domain/dependencies.ts";
+import type { AttemptOutcome, Job, JobEvent, JobState, Json } from "../domain/job.ts";
+import type { Shape } from "../domain/shape.ts";
+import { type Cause, checkTransition, isHeld, isPending } from "../domain/stateMachine.ts";
+import type { JobControl, JobUpdate, StoredShape, TallyChange, Transaction } from "../store/store.ts";
+import type { EngineEvent } from "./engine.ts";
+
+interface Entry {
+  readonly control: JobControl;
+  /** Standing as the dependents' counts in the store know it. */
+  told: Standing;
+  events: Omit<JobEvent, "seq">[];
+  result: Json | undefined;
+  isDirty: boolean;
+  isDeleted: boolean;
+}
+
+export class Ledger {
+  readonly #tx: Transaction;
+  readonly #entries = new Map<number, Entry>();
+  readonly #missing = new Set<number>();
+  readonly #shapes = new Map<number, StoredShape>();
+  readonly #tallies = new Map<string, { -readonly [Key in keyof TallyChange]: TallyChange[Key] }>();
+  /** Jobs whose standing may have changed since their dependents were told. */
+  readonly #unsettled = new Set<number>();
+  readonly #dirty = new Set<number>();
+  readonly #deleted: number[] = [];
+  /** How many jobs of each shape became ready: whom to wake. */
+  readonly readied = new Map<Shape, number>();
+  readonly events: EngineEvent[] = [];
+  readonly now: number;
+
+  constructor(tx: Transaction, now: number) {
+    this.#tx = tx;
+    this.now = now;
+  }
+
+  get tx(): Transaction {
+    return this.#tx;
+  }
+
+  /** Loads what is not loaded yet; ids that do not exist are remembered as missing. */
+  async load(ids: readonly number[]): Promise<void> {
+    const wanted = [...new Set(ids)].filter((id) => !this.#entries.has(id) && !this.#missing.has(id));
+    if (wanted.length === 0) return;
+    for (const control of await this.#tx.loadControls(wanted)) {
+      this.#entries.set(control.id, {
+        control,
+        told: standingOf(control.state),
+        events: [],
+        result: undefined,
+        isDirty: false,
+        isDeleted: false,
+      });
+    }
+    for (const id of wanted) if (!this.#entries.has(id)) this.#missing.add(id);
+    await this.#loadShapes(wanted);
+  }
+
+  async #loadShapes(ids: readonly number[]): Promise<void> {
+    const unknown = new Set<number>();
+    for (const id of ids) {
+      const shapeId = this.#entries.get(id)?.control.shapeId;
+      if (shapeId !== undefined && !this.#shapes.has(shapeId)) unknown.add(shapeId);
+    }
+    if (unknown.size > 0) this.keepShapes(await this.#tx.shapes([...unknown]));
+  }
+
+  keepShapes(shapes: readonly StoredShape[]): void {
+    for (const shape of shapes) this.#shapes.set(shape.shapeId, shape);
+  }
+
+  /** The record of a loaded job; undefined when there is no such job, or not any more. */
+  get(id: number): JobControl | undefined {
+    const entry = this.#entries.get(id);
+    return entry === undefined || entry.isDeleted ? undefined : entry.control;
+  }
+
+  shape(job: JobControl): StoredShape {
+    const shape = this.#shapes.get(job.shapeId);
+    if (shape === undefined) throw new Error(`shape ${job.shapeId} of job ${job.id} is not loaded`);
+    return shape;
+  }
+
+  /** Notes that fields other than the state were changed. */
+  touch(job: JobControl): void {
+    job.updatedAt = this.now;
+    this.#entry(job.id).isDirty = true;
+    this.#dirty.add(job.id);
+  }
+
+  setResult(job: JobControl, result: Json): void {
+    this.#entry(job.id).result = result;
+    this.touch(job);
+  }
+
+  /**
+   * Changes a job's state.
+   * @param reason what the job's history says; the cause where absent.
+   * @throws IllegalTransitionError for a change that the state machine does not have.
+   */
+  move(job: JobControl, to: JobState, cause: Cause, reason: string = cause): void {
+    const from = job.state;
+    checkTransition(from, to, cause);
+    this.#tally(job, from, -1);
+    this.#tally(job, to, 1);
+    const entry = this.#entry(job.id);
+    entry.events.push({ time: this.now, from, to, attempt: job.attempt, reason });
+    job.state = to;
+    if (to === "ready") {
+      job.readyAt = this.now;
+      this.#countReadied(this.shape(job));
+    }
+    this.touch(job);
+    if (entry.told !== standingOf(to)) this.#unsettled.add(job.id);
+    this.#announce(job, from, to);
+  }
+
+  /** Keeps the facts of an attempt that ended before the job did. */
+  async keepAttempt(
+    job: JobControl,
+    outcome: AttemptOutcome,
+    endedAt: number | null = this.now,
+  ): Promise<void> {
+    const worker = job.workerId === null ? undefined : (await this.#tx.workers([job.workerId]))[0];
+    await this.#tx.insertAttempts([
+      {
+        jobId: job.id,
+        number: job.attempt,
+        workerId: job.workerId,
+        workerAddress: worker?.address ?? null,
+        startedAt: job.startedAt,
+        endedAt,
+        outcome,
+        exitCode: job.exitCode,
+        error: job.error,
+      },
+    ]);
+  }
+
+  /** Takes a job away. Its dependents are told when it had not succeeded. */
+  delete(job: JobControl): void {
+    const entry = this.#entry(job.id);
+    entry.isDeleted = true;
+    this.#tally(job, job.state, -1);
+    this.#deleted.push(job.id);
+    this.#dirty.delete(job.id);
+    if (job.state !== "succeeded") this.#unsettled.add(job.id);
+    else this.#unsettled.delete(job.id);
+    this.#announce(job, job.state, null);
+  }
+
+  /** Counts jobs that were just inserted, and announces them. */
+  created(jobs: readonly { readonly job: Job; readonly shape: Shape }[]): void {
+    for (const { job, shape } of jobs) {
+      const { id, key, dialect, kind, queue, projectId, state } = job;
+      this.#addTally({ dialect, queue, kind, projectId, state }, 1);
+      if (state === "ready") this.#countReadied(shape);
+      this.events.push({
+        type: "job",
+        id,
+        key,
+        dialect,
+        kind,
+        queue,
+        projectId,
+        from: null,
+        to: state,
+        attempt: 0,
+        workerId: null,
+        time: this.now,
+      });
+    }
+  }
+
+  #countReadied(shape: Shape): void {
+    this.readied.set(shape, (this.readied.get(shape) ?? 0) + 1);
+  }
+
+  /** Tells the dependents of everything that changed, then writes it all. May be called more than once. */
+  async flush(): Promise<void> {
+    await this.#settleDependents();
+    const updates: JobUpdate[] = [];
+    for (const id of this.#dirty) {
+      const entry = this.#entry(id);
+      updates.push(
+        entry.result === undefined
+          ? { control: entry.control, events: entry.events }
+          : { control: entry.control, events: entry.events, result: entry.result },
+      );
+      entry.events = [];
+      entry.result = undefined;
+      entry.isDirty = false;
+    }
+    this.#dirty.clear();
+    if (updates.length > 0) await this.#tx.updateJobs(updates);
+    if (this.#deleted.length > 0) await this.#tx.deleteJobs(this.#deleted.splice(0));
+    const tallies = [...this.#tallies.values()].filter((tally) => tally.change !== 0);
+    this.#tallies.clear();
+    if (tallies.length > 0) await this.#tx.addTallies(tallies);
+  }
+
+  /** Breadth first, level by level, so that a chain or a fan of ten thousands needs no deep stack. */
+  async #settleDependents(): Promise<void> {
+    while (this.#unsettled.size > 0) {
+      const changes = new Map<number, { unmet: number; doomed: number }>();
+      for (const id of this.#unsettled) {
+        const entry = this.#entry(id);
+        const standing = standingOf(entry.isDeleted ? null : entry.control.state);
+        if (standing === entry.told) continue;
+        changes.set(id, countsChange(entry.told, standing));
+        entry.told = standing;
+      }
+      this.#unsettled.clear();
+      if (changes.size === 0) return;
+      const edges = await this.#tx.dependents([...changes.keys()]);
+      await this.load(edges.map((edge) => edge.jobId));
+      for (const { jobId, dependsOn } of edges) {
+        const dependent = this.get(jobId);
+        const change = changes.get(dependsOn);
+        if (dependent === undefined || change === undefined) continue;
+        dependent.unmet += change.unmet;
+        dependent.doomed += change.doomed;
+        this.touch(dependent);
+      }
+      // After all counts are right: a job may depend on several that changed together.
+      for (const id of new Set(edges.map((edge) => edge.jobId))) {
+        const dependent = this.get(id);
+        if (dependent !== undefined) this.settlePending(dependent);
+      }
+    }
+  }
+
+  /** Puts a job that no worker holds into the state that its counts and its time call for. */
+  settlePending(job: JobControl): void {
+    if (!isPending(job.state)) return;
+    const to = pendingState(job, this.now);
+    if (to === job.state) return;
+    this.move(job, to, pendingCause(job.state, to));
+  }
+
+  #entry(id: number): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new Error(`job ${id} is not loaded`);
+    return entry;
+  }
+
+  #tally(job: JobControl, state: JobState, change: number): void {
+    const { queue, kind } = this.shape(job);
+    this.#addTally({ dialect: job.dialect, queue, kind, projectId: job.projectId, state }, change);
+  }
+
+  #addTally(group: Omit<TallyChange, "change">, change: number): void {
+    const key = `${group.dialect} ${group.kind} ${group.projectId} ${group.state} ${group.queue}`;
+    const tally = this.#tallies.get(key);
+    if (tally === undefined) this.#tallies.set(key, { ...group, change });
+    else tally.change += change;
+  }
+
+  #announce(job: JobControl, from: JobState, to: JobState | null): void {
+    const { queue, kind } = this.shape(job);
+    this.events.push({
+      type: "job",
+      id: job.id,
+      key: job.key,
+      dialect: job.dialect,
+      kind,
+      queue,
+      projectId: job.projectId,
+      from,
+      to,
+      attempt: job.attempt,
+      workerId: to !== null && isHeld(to) ? job.workerId : null,
+      time: this.now,
+    });
+  }
+}
+
+function pendingCause(from: JobState, to: JobState): Cause {
+  if (to === "blocked") return "dependency failed";
+  if (from === "blocked") return "dependency back";
+  return to === "ready" ? "ready" : "dependency reopened";
+}

@@ -1,0 +1,337 @@
+/** The engine in the thread that holds the store. */
+import { NotFoundError, StoreUnavailableError } from "../domain/errors.ts";
+import { JOB_STATES, type JobState } from "../domain/job.ts";
+import { WORKER_STATES, type Worker, type WorkerState } from "../domain/worker.ts";
+import type { Store, StoreReads } from "../store/store.ts";
+import type { Answer, CommandName, Request } from "./commands.ts";
+import { type Commit, Committer } from "./committer.ts";
+import type {
+  ClaimedJob,
+  ClaimRequest,
+  Engine,
+  EngineEvent,
+  EngineFigures,
+  EngineSettings,
+  Reads,
+  Stats,
+} from "./engine.ts";
+import { EngineReads } from "./engineReads.ts";
+import { HistogramCounter, SECONDS_BOUNDS, SIZE_BOUNDS, WAIT_BOUNDS } from "./histogram.ts";
+import { RateCounter } from "./rates.ts";
+import { Upkeep } from "./upkeep.ts";
+import { WaitingClaims } from "./waitingClaims.ts";
+
+export interface LocalEngineOptions {
+  readonly store: Store;
+  readonly reads: StoreReads;
+  readonly settings: EngineSettings;
+  /** Milliseconds since 1970; tests bring their own. */
+  readonly clock?: () => number;
+}
+
+/** About what a request takes in memory when its caller does not say. */
+const SMALL_REQUEST_BYTES = 512;
+/** Pause between two writes of when workers were last heard from. */
+const SEEN_EVERY_MS = 5_000;
+
+export class LocalEngine implements Engine {
+  readonly read: Reads;
+  readonly #store: Store;
+  readonly #reads: StoreReads;
+  readonly #settings: EngineSettings;
+  readonly #clock: () => number;
+  readonly #committer: Committer;
+  readonly #upkeep: Upkeep;
+  readonly #waiting = new WaitingClaims();
+  readonly #listeners = new Set<(events: readonly EngineEvent[]) => void>();
+  /** When each worker was last heard from; stored now and then. */
+  readonly #seen = new Map<string, number>();
+  #seenStoredAt = 0;
+  readonly #commitSize = new HistogramCounter(SIZE_BOUNDS);
+  readonly #commitSeconds = new HistogramCounter(SECONDS_BOUNDS);
+  readonly #claimSeconds = new HistogramCounter(SECONDS_BOUNDS);
+  readonly #waitSeconds = new HistogramCounter(WAIT_BOUNDS);
+  readonly #rates: Readonly<Record<keyof Stats["rates"], RateCounter>>;
+  #leasesLost = 0;
+  #isClosed = false;
+
+  constructor(options: LocalEngineOptions) {
+    this.#store = options.store;
+    this.#reads = options.reads;
+    this.#settings = options.settings;
+    this.#clock = options.clock ?? Date.now;
+    const now = this.#clock();
+    this.#rates = {
+      submitted: new RateCounter(now),
+      started: new RateCounter(now),
+      finished: new RateCounter(now),
+    };
+    this.#committer = new Committer({
+      store: options.store,
+      settings: options.settings,
+      clock: this.#clock,
+      onCommit: (commit) => this.#onCommit(commit),
+    });
+    this.read = this.#makeReads();
+    this.#upkeep = new Upkeep({
+      everyMs: options.settings.maintenanceMs,
+      clock: this.#clock,
+      round: () => this.#maintain(),
+    });
+  }
+
+  /** Grants every held job its grace and begins with the upkeep. To be awaited before anything else. */
+  async start(): Promise<void> {
+    while ((await this.#maintain()).hasMore);
+    this.#upkeep.start();
+  }
+
+  submit(request: Request<"submit">, bytes = SMALL_REQUEST_BYTES) {
+    return this.#run("submit", request, bytes);
+  }
+
+  async claim(request: ClaimRequest, signal?: AbortSignal): Promise<readonly ClaimedJob[]> {
+    const startedAt = this.#clock();
+    const deadline = startedAt + request.waitMs;
+    for (;;) {
+      this.#see(request.workerId);
+      const jobs = await this.#run("claim", request);
+      if (jobs.length > 0 && signal?.aborted) {
+        await this.#giveBack(request.workerId, jobs);
+        return [];
+      }
+      const leftMs = deadline - this.#clock();
+      const mustEnd =
+        jobs.length > 0 ||
+        leftMs <= 0 ||
+        signal?.aborted === true ||
+        this.#isClosed ||
+        this.#waiting.size >= this.#settings.maxWaitingClaims;
+      if (mustEnd || !(await this.#waiting.wait(request, leftMs, signal))) {
+        this.#claimSeconds.add((this.#clock() - startedAt) / 1_000);
+        return jobs;
+      }
+    }
+  }
+
+  /** The caller went away while its claim was being committed. */
+  async #giveBack(workerId: string, jobs: readonly ClaimedJob[]): Promise<void> {
+    await this.finish({
+      workerId,
+      results: jobs.map((job) => ({
+        id: job.id,
+        attempt: job.attempt,
+        outcome: "released",
+        exitCode: null,
+        error: "the worker left before it was given the job",
+        result: null,
+        startedAt: null,
+      })),
+    });
+  }
+
+  renew(request: Request<"renew">) {
+    this.#see(request.workerId);
+    return this.#run("renew", request);
+  }
+
+  finish(request: Request<"finish">, bytes = SMALL_REQUEST_BYTES) {
+    this.#see(request.workerId);
+    return this.#run("finish", request, bytes);
+  }
+
+  appendLog(request: Request<"appendLog">, bytes = SMALL_REQUEST_BYTES) {
+    return this.#run("appendLog", request, bytes);
+  }
+
+  cancel(job: number | string, reason: string | null) {
+    return this.#run("cancel", { job, reason });
+  }
+
+  retry(job: number | string) {
+    return this.#run("retry", { job });
+  }
+
+  async remove(job: number | string): Promise<void> {
+    await this.#run("remove", { job });
+  }
+
+  registerWorker(registration: Request<"registerWorker">) {
+    this.#see(registration.id);
+    return this.#run("registerWorker", registration);
+  }
+
+  drainWorker(id: string) {
+    return this.#run("drainWorker", { id });
+  }
+
+  createProject(project: Request<"createProject">) {
+    return this.#run("createProject", project);
+  }
+
+  updateProject(id: number, change: Request<"updateProject">["change"]) {
+    return this.#run("updateProject", { id, change });
+  }
+
+  async deleteProject(id: number): Promise<void> {
+    while (!(await this.#run("deleteProject", { id })));
+  }
+
+  createTask(task: Request<"createTask">) {
+    return this.#run("createTask", task);
+  }
+
+  updateTask(id: number, change: Request<"updateTask">["change"]) {
+    return this.#run("updateTask", { id, change });
+  }
+
+  async deleteTask(id: number): Promise<void> {
+    while (!(await this.#run("deleteTask", { id })));
+  }
+
+  subscribe(listener: (events: readonly EngineEvent[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async figures(): Promise<EngineFigures> {
+    return {
+      commitSize: this.#commitSize.read(),
+      commitSeconds: this.#commitSeconds.read(),
+      claimSeconds: this.#claimSeconds.read(),
+      waitSeconds: this.#waitSeconds.read(),
+      leasesLost: this.#leasesLost,
+      queuedCommands: this.#committer.queuedCommands,
+      queuedBytes: this.#committer.queuedBytes,
+      storeBytes: await this.#store.sizeBytes(),
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#waiting.wakeAll();
+    await this.#upkeep.stop();
+    await this.#committer.close();
+    await this.#reads.close();
+    await this.#store.close();
+  }
+
+  #run<Name extends CommandName>(
+    name: Name,
+    request: Request<Name>,
+    bytes = SMALL_REQUEST_BYTES,
+  ): Promise<Answer<Name>> {
+    return this.#committer.run(name, request, bytes);
+  }
+
+  #see(workerId: string): void {
+    this.#seen.set(workerId, this.#clock());
+  }
+
+  async #maintain(): Promise<Answer<"maintain">> {
+    const now = this.#clock();
+    if (now - this.#seenStoredAt < SEEN_EVERY_MS) return this.#run("maintain", { seen: [] });
+    const seen = [...this.#seen]
+      .filter(([, lastSeenAt]) => lastSeenAt > this.#seenStoredAt)
+      .map(([id, lastSeenAt]) => ({ id, lastSeenAt }));
+    const answer = await this.#run("maintain", { seen });
+    this.#seenStoredAt = now;
+    return answer;
+  }
+
+  #onCommit(commit: Commit): void {
+    this.#commitSize.add(commit.commands);
+    this.#commitSeconds.add(commit.durationMs / 1_000);
+    this.#leasesLost += commit.counts.leasesLost;
+    for (const waitMs of commit.counts.waitMs) this.#waitSeconds.add(waitMs / 1_000);
+    this.#countRates(commit.events);
+    if (commit.readied.size > 0) this.#waiting.wakeFor(commit.readied);
+    if (commit.events.length === 0) return;
+    for (const listener of this.#listeners) listener(commit.events);
+  }
+
+  #countRates(events: readonly EngineEvent[]): void {
+    const counts = { submitted: 0, started: 0, finished: 0 };
+    for (const event of events) {
+      if (event.type !== "job") continue;
+      if (event.from === null) counts.submitted++;
+      else if (event.to === "leased") counts.started++;
+      else if (event.to === "succeeded" || event.to === "failed") counts.finished++;
+    }
+    const now = this.#clock();
+    if (counts.submitted > 0) this.#rates.submitted.add(now, counts.submitted);
+    if (counts.started > 0) this.#rates.started.add(now, counts.started);
+    if (counts.finished > 0) this.#rates.finished.add(now, counts.finished);
+  }
+
+  #makeReads(): Reads {
+    const reads = new EngineReads(this.#reads);
+    return {
+      job: (ref) => reads.job(ref),
+      jobs: (filter, page) => reads.jobs(filter, page),
+      attempts: (ref) => reads.attempts(ref),
+      dependencies: (ref) => reads.dependencies(ref),
+      events: (ref, after) => reads.events(ref, after),
+      log: (ref, filter) => reads.log(ref, filter),
+      projects: (filter) => reads.projects(filter),
+      project: (id) => reads.project(id),
+      tasks: (filter) => reads.tasks(filter),
+      task: (id) => reads.task(id),
+      ping: () => reads.ping(),
+      workers: () => this.#workers(null),
+      worker: async (id) => {
+        const [worker] = await this.#workers([id]);
+        if (worker === undefined) throw new NotFoundError("worker", id);
+        return worker;
+      },
+      stats: () => this.#stats(),
+    };
+  }
+
+  async #workers(ids: readonly string[] | null): Promise<readonly Worker[]> {
+    return (await this.#run("listWorkers", { ids })).map((worker) => {
+      const lastSeenAt = Math.max(worker.lastSeenAt, this.#seen.get(worker.id) ?? 0);
+      const isBack =
+        worker.state === "offline" && lastSeenAt + this.#settings.workerOfflineMs > this.#clock();
+      return { ...worker, lastSeenAt, state: isBack ? "online" : worker.state };
+    });
+  }
+
+  async #stats(): Promise<Stats> {
+    if (this.#isClosed) throw new StoreUnavailableError("the server is shutting down");
+    const jobsByState = emptyStates();
+    const queues = new Map<string, Record<JobState, number>>();
+    for (const { queue, state, count } of await this.#reads.tallies()) {
+      jobsByState[state] += count;
+      const ofQueue = queues.get(queue) ?? emptyStates();
+      ofQueue[state] += count;
+      queues.set(queue, ofQueue);
+    }
+    const workersByState = zeroes<WorkerState>(WORKER_STATES);
+    for (const worker of await this.#workers(null)) workersByState[worker.state]++;
+    const now = this.#clock();
+    return {
+      jobsByState,
+      queues: [...queues]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([queue, ofQueue]) => ({ queue, jobsByState: ofQueue })),
+      workersByState,
+      rates: {
+        submitted: this.#rates.submitted.read(now),
+        started: this.#rates.started.read(now),
+        finished: this.#rates.finished.read(now),
+      },
+    };
+  }
+}
+
+function emptyStates(): Record<JobState, number> {
+  return zeroes<JobState>(JOB_STATES);
+}
+
+function zeroes<Key extends string>(keys: readonly Key[]): Record<Key, number> {
+  const record: Partial<Record<Key, number>> = {};
+  for (const key of keys) record[key] = 0;
+  return record as Record<Key, number>;
+}

@@ -1,0 +1,106 @@
+/** Upkeep, a bounded round at a time: leases that ran out, jobs whose time has come, jobs past their keep. */
+import type { FinalState } from "../domain/job.ts";
+import { isHeld } from "../domain/stateMachine.ts";
+import type { Lease } from "../store/store.ts";
+import { type BatchContext, each, type Handler } from "./batch.ts";
+import { deadlineOf } from "./claimJobs.ts";
+import type { EngineSettings } from "./engine.ts";
+import { failAttempt, loseAttempt } from "./finishJobs.ts";
+
+/** Jobs handled by each part of one round. */
+const PER_ROUND = 500;
+/** How long a submission's idempotency key is remembered. */
+export const IDEMPOTENCY_KEEP_MS = 86_400_000;
+
+export const maintain: Handler<"maintain"> = (context, requests) =>
+  each<"maintain">(requests, async ({ seen }) => {
+    if (seen.length > 0) await context.tx.touchWorkers(seen);
+    const handled = [
+      await grantGrace(context),
+      await endOverdue(context),
+      await readyDue(context),
+      await deleteOld(context),
+    ];
+    await context.tx.pruneIdempotency(context.now - IDEMPOTENCY_KEEP_MS, PER_ROUND);
+    await context.ledger.flush();
+    return { hasMore: handled.some((count) => count >= PER_ROUND), nextDueAt: await context.tx.nextDueAt() };
+  });
+
+/** After a restart every held job gets one full lease: its worker may well be alive. */
+async function grantGrace({ tx, ledger, now, settings }: BatchContext): Promise<number> {
+  const ids = await tx.unleasedJobs(PER_ROUND);
+  if (ids.length === 0) return 0;
+  await ledger.load(ids);
+  const leases: Lease[] = [];
+  for (const id of ids) {
+    const job = ledger.get(id);
+    if (job === undefined || !isHeld(job.state)) continue;
+    leases.push({
+      jobId: id,
+      workerId: job.workerId ?? "",
+      attempt: job.attempt,
+      expiresAt: now + (job.leaseMs ?? settings.leaseMs),
+      deadlineAt: deadlineOf(
+        job,
+        Math.max(job.startedAt ?? job.leasedAt ?? now, now),
+        settings.timeLimitGraceMs,
+      ),
+    });
+  }
+  await tx.putLeases(leases);
+  return ids.length;
+}
+
+async function endOverdue(context: BatchContext): Promise<number> {
+  const { tx, ledger, now } = context;
+  const overdue = await tx.overdueLeases(now, PER_ROUND);
+  if (overdue.length === 0) return 0;
+  await ledger.load(overdue.map((lease) => lease.jobId));
+  await tx.dropLeases(overdue.map((lease) => lease.jobId));
+  for (const lease of overdue) {
+    const job = ledger.get(lease.jobId);
+    if (job === undefined || !isHeld(job.state) || job.attempt !== lease.attempt) continue;
+    if (lease.expiresAt <= now) {
+      await loseAttempt(context, job, `worker ${lease.workerId} was not heard from for ${job.leaseMs} ms`);
+    } else {
+      job.error = `ran longer than its time limit of ${job.timeoutMs} ms`;
+      await failAttempt(context, job);
+    }
+  }
+  return overdue.length;
+}
+
+async function readyDue({ tx, ledger, now }: BatchContext): Promise<number> {
+  const ids = await tx.dueJobs(now, PER_ROUND);
+  if (ids.length === 0) return 0;
+  await ledger.load(ids);
+  for (const id of ids) {
+    const job = ledger.get(id);
+    if (job !== undefined) ledger.settlePending(job);
+  }
+  return ids.length;
+}
+
+async function deleteOld({ tx, ledger, now, settings }: BatchContext): Promise<number> {
+  let deleted = 0;
+  for (const [state, keepMs] of keeps(settings)) {
+    if (keepMs === null || deleted >= PER_ROUND) continue;
+    const ids = await tx.finishedBefore(state, now - keepMs, PER_ROUND - deleted);
+    if (ids.length === 0) continue;
+    await ledger.load(ids);
+    for (const id of ids) {
+      const job = ledger.get(id);
+      if (job?.state === state) ledger.delete(job);
+    }
+    deleted += ids.length;
+  }
+  return deleted;
+}
+
+function keeps(settings: EngineSettings): [FinalState, number | null][] {
+  return [
+    ["succeeded", settings.retainSucceededMs],
+    ["failed", settings.retainFailedMs],
+    ["cancelled", settings.retainCancelledMs],
+  ];
+}

@@ -1,0 +1,83 @@
+/** Opens the engine on an embedded store: two threads, one that writes and one that reads. */
+import { StoreUnavailableError } from "../domain/errors.ts";
+import { DataDirError } from "../store/sqlite/dataDir.ts";
+import { DEFAULT_ENGINE_SETTINGS, type Engine, type EngineEvent, type EngineSettings } from "./engine.ts";
+import type { EngineWorkerNotice, EngineWorkerStart } from "./remote/engineWorker.ts";
+import { RemoteEngine } from "./remote/remoteEngine.ts";
+import { RpcClient } from "./remote/rpcClient.ts";
+
+export { DataDirError };
+
+export interface OpenEngineOptions {
+  readonly dataDir: string;
+  readonly settings?: Partial<EngineSettings>;
+  /** Called when the engine cannot go on: its thread ended, or the store is damaged. */
+  readonly onFatal?: (message: string) => void;
+}
+
+/** @throws DataDirError when the data directory cannot be used; its message is for the user. */
+export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
+  const settings: EngineSettings = { ...DEFAULT_ENGINE_SETTINGS, ...options.settings };
+  const onFatal = options.onFatal ?? (() => {});
+  const worker = new Worker(new URL("./remote/engineWorker.ts", import.meta.url).href);
+  await begin(worker, { dataDir: options.dataDir, settings }, onFatal);
+  const reader = new Worker(new URL("./remote/readWorker.ts", import.meta.url).href);
+  reader.postMessage({ dataDir: options.dataDir });
+
+  const limits = {
+    // Claims that wait count among the calls under way.
+    maxCalls: settings.maxQueuedCommands + settings.maxWaitingClaims,
+    maxBytes: settings.maxQueuedBytes,
+  };
+  const commands = new RpcClient(worker, {
+    ...limits,
+    onEvents: (events) => engine.deliver(events as readonly EngineEvent[]),
+  });
+  const reads = new RpcClient(reader, limits);
+  let isClosing = false;
+  const engine: RemoteEngine = new RemoteEngine({
+    commands,
+    reads,
+    terminate: () => {
+      isClosing = true;
+      worker.terminate();
+      reader.terminate();
+    },
+  });
+  for (const [thread, client, name] of [
+    [worker, commands, "engine"],
+    [reader, reads, "reading"],
+  ] as const) {
+    const end = (why: string) => {
+      if (isClosing) return;
+      const message = `the ${name} thread ended: ${why}`;
+      client.fail(message);
+      onFatal(message);
+    };
+    thread.addEventListener("error", (event) => end(event.message));
+    thread.addEventListener("close", () => end("it was closed"));
+  }
+  return engine;
+}
+
+/** Hands the thread its task and waits until the store is open. */
+function begin(worker: Worker, start: EngineWorkerStart, onFatal: (message: string) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }: MessageEvent<string | EngineWorkerNotice>) => {
+      if (typeof data === "string") return;
+      switch (data.type) {
+        case "ready":
+          return resolve();
+        case "refused":
+          worker.terminate();
+          return reject(new DataDirError(data.message));
+        case "corrupt":
+          return onFatal(data.message);
+      }
+    });
+    worker.addEventListener("error", (event) =>
+      reject(new StoreUnavailableError(`the engine thread could not start: ${event.message}`)),
+    );
+    worker.postMessage(start);
+  });
+}

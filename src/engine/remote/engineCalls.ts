@@ -1,0 +1,91 @@
+/**
+ * Calls by name. The arguments come from `RemoteEngine`, which is compiled against the same interfaces: a
+ * call is what the method of that name declares.
+ */
+
+import type { StoreOnlyReads } from "../engineReads.ts";
+import type { LocalEngine } from "../localEngine.ts";
+import type { CallTarget } from "./rpcServer.ts";
+
+export function callEngine(
+  engine: LocalEngine,
+  method: string,
+  args: readonly unknown[],
+  { signal, bytes }: Parameters<CallTarget>[2],
+): Promise<unknown> {
+  switch (method) {
+    case "submit":
+      return engine.submit(...(args as [Parameters<LocalEngine["submit"]>[0]]), bytes);
+    case "claim":
+      return engine.claim(...(args as [Parameters<LocalEngine["claim"]>[0]]), signal);
+    case "finish":
+      return engine.finish(...(args as [Parameters<LocalEngine["finish"]>[0]]), bytes);
+    case "appendLog":
+      return engine.appendLog(...(args as [Parameters<LocalEngine["appendLog"]>[0]]), bytes);
+    case "renew":
+      return engine.renew(...(args as Parameters<LocalEngine["renew"]>));
+    case "cancel":
+      return engine.cancel(...(args as Parameters<LocalEngine["cancel"]>));
+    case "retry":
+      return engine.retry(...(args as Parameters<LocalEngine["retry"]>));
+    case "remove":
+      return engine.remove(...(args as Parameters<LocalEngine["remove"]>));
+    case "registerWorker":
+      return engine.registerWorker(...(args as Parameters<LocalEngine["registerWorker"]>));
+    case "drainWorker":
+      return engine.drainWorker(...(args as Parameters<LocalEngine["drainWorker"]>));
+    case "createProject":
+      return engine.createProject(...(args as Parameters<LocalEngine["createProject"]>));
+    case "updateProject":
+      return engine.updateProject(...(args as Parameters<LocalEngine["updateProject"]>));
+    case "deleteProject":
+      return engine.deleteProject(...(args as Parameters<LocalEngine["deleteProject"]>));
+    case "createTask":
+      return engine.createTask(...(args as Parameters<LocalEngine["createTask"]>));
+    case "updateTask":
+      return engine.updateTask(...(args as Parameters<LocalEngine["updateTask"]>));
+    case "deleteTask":
+      return engine.deleteTask(...(args as Parameters<LocalEngine["deleteTask"]>));
+    case "workers":
+      return engine.read.workers();
+    case "worker":
+      return engine.read.worker(...(args as [string]));
+    case "stats":
+      return engine.read.stats();
+    case "figures":
+      return engine.figures();
+    case "close":
+      return engine.close();
+    default:
+      return Promise.reject(new Error(`the engine has no method ${method}`));
+  }
+}
+
+export function callReads(reads: StoreOnlyReads, method: string, args: readonly unknown[]): Promise<unknown> {
+  switch (method) {
+    case "job":
+      return reads.job(...(args as Parameters<StoreOnlyReads["job"]>));
+    case "jobs":
+      return reads.jobs(...(args as Parameters<StoreOnlyReads["jobs"]>));
+    case "attempts":
+      return reads.attempts(...(args as Parameters<StoreOnlyReads["attempts"]>));
+    case "dependencies":
+      return reads.dependencies(...(args as Parameters<StoreOnlyReads["dependencies"]>));
+    case "events":
+      return reads.events(...(args as Parameters<StoreOnlyReads["events"]>));
+    case "log":
+      return reads.log(...(args as Parameters<StoreOnlyReads["log"]>));
+    case "projects":
+      return reads.projects(...(args as Parameters<StoreOnlyReads["projects"]>));
+    case "project":
+      return reads.project(...(args as Parameters<StoreOnlyReads["project"]>));
+    case "tasks":
+      return reads.tasks(...(args as Parameters<StoreOnlyReads["tasks"]>));
+    case "task":
+      return reads.task(...(args as Parameters<StoreOnlyReads["task"]>));
+    case "ping":
+      return reads.ping();
+    default:
+      return Promise.reject(new Error(`the reads have no method ${method}`));
+  }
+}

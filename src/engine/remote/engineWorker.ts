@@ -1,0 +1,65 @@
+/**
+ * The thread of the engine and its store. It opens the store of the data directory it is told, says
+ * `ready` or why not, and then runs the calls that come.
+ */
+import { DataDirError } from "../../store/sqlite/dataDir.ts";
+import { SqliteReads } from "../../store/sqlite/sqliteReads.ts";
+import { SqliteStore } from "../../store/sqlite/sqliteStore.ts";
+import type { EngineSettings } from "../engine.ts";
+import { LocalEngine } from "../localEngine.ts";
+import { callEngine } from "./engineCalls.ts";
+import { RpcServer } from "./rpcServer.ts";
+
+declare const self: Worker;
+
+/** What the thread is told first. */
+export interface EngineWorkerStart {
+  readonly dataDir: string;
+  readonly settings: EngineSettings;
+}
+
+/** What the thread says first, and when the store turns out to be damaged. */
+export type EngineWorkerNotice =
+  | { readonly type: "ready" }
+  | { readonly type: "refused"; readonly message: string }
+  | { readonly type: "corrupt"; readonly message: string };
+
+let server: RpcServer | undefined;
+
+self.onmessage = async (event: MessageEvent<string | EngineWorkerStart>) => {
+  if (typeof event.data === "string") {
+    server?.receive(event.data);
+    return;
+  }
+  try {
+    server = await open(event.data);
+    notify({ type: "ready" });
+  } catch (error) {
+    notify({ type: "refused", message: error instanceof DataDirError ? error.message : String(error) });
+  }
+};
+
+async function open({ dataDir, settings }: EngineWorkerStart): Promise<RpcServer> {
+  const store = new SqliteStore({ dataDir, onCorrupt: (message) => notify({ type: "corrupt", message }) });
+  const engine = new LocalEngine({ store, reads: new SqliteReads(dataDir), settings });
+  await engine.start();
+  let unsubscribe: (() => void) | undefined;
+  const rpc: RpcServer = new RpcServer(self, (method, args, context) => {
+    switch (method) {
+      case "subscribe":
+        unsubscribe ??= engine.subscribe((events) => rpc.sendEvents(events));
+        return Promise.resolve(null);
+      case "unsubscribe":
+        unsubscribe?.();
+        unsubscribe = undefined;
+        return Promise.resolve(null);
+      default:
+        return callEngine(engine, method, args, context);
+    }
+  });
+  return rpc;
+}
+
+function notify(notice: EngineWorkerNotice): void {
+  self.postMessage(notice);
+}

@@ -1,0 +1,110 @@
+/**
+ * The engine as the server's thread sees it: commands go to the thread of the engine, reads to the one
+ * that reads. So the server goes on parsing and answering requests while a commit waits for the disk.
+ */
+import type { Engine, EngineEvent, Reads } from "../engine.ts";
+import type { RpcClient } from "./rpcClient.ts";
+
+export class RemoteEngine implements Engine {
+  readonly read: Reads;
+  readonly #commands: RpcClient;
+  readonly #reads: RpcClient;
+  readonly #terminate: () => void;
+  readonly #listeners = new Set<(events: readonly EngineEvent[]) => void>();
+
+  constructor(options: { commands: RpcClient; reads: RpcClient; terminate: () => void }) {
+    this.#commands = options.commands;
+    this.#reads = options.reads;
+    this.#terminate = options.terminate;
+    const { commands, reads } = options;
+    this.read = {
+      job: (...args) => reads.call("job", args),
+      jobs: (...args) => reads.call("jobs", args),
+      attempts: (...args) => reads.call("attempts", args),
+      dependencies: (...args) => reads.call("dependencies", args),
+      events: (...args) => reads.call("events", args),
+      log: (...args) => reads.call("log", args),
+      projects: (...args) => reads.call("projects", args),
+      project: (...args) => reads.call("project", args),
+      tasks: (...args) => reads.call("tasks", args),
+      task: (...args) => reads.call("task", args),
+      ping: (...args) => reads.call("ping", args),
+      workers: (...args) => commands.call("workers", args),
+      worker: (...args) => commands.call("worker", args),
+      stats: (...args) => commands.call("stats", args),
+    };
+  }
+
+  /** Events from the engine's thread, for the listeners here. */
+  deliver(events: readonly EngineEvent[]): void {
+    for (const listener of this.#listeners) listener(events);
+  }
+
+  submit(...args: Parameters<Engine["submit"]>): ReturnType<Engine["submit"]> {
+    return this.#commands.call("submit", args);
+  }
+  claim(...[request, signal]: Parameters<Engine["claim"]>): ReturnType<Engine["claim"]> {
+    return this.#commands.call("claim", [request], signal);
+  }
+  renew(...args: Parameters<Engine["renew"]>): ReturnType<Engine["renew"]> {
+    return this.#commands.call("renew", args);
+  }
+  finish(...args: Parameters<Engine["finish"]>): ReturnType<Engine["finish"]> {
+    return this.#commands.call("finish", args);
+  }
+  appendLog(...args: Parameters<Engine["appendLog"]>): ReturnType<Engine["appendLog"]> {
+    return this.#commands.call("appendLog", args);
+  }
+  cancel(...args: Parameters<Engine["cancel"]>): ReturnType<Engine["cancel"]> {
+    return this.#commands.call("cancel", args);
+  }
+  retry(...args: Parameters<Engine["retry"]>): ReturnType<Engine["retry"]> {
+    return this.#commands.call("retry", args);
+  }
+  remove(...args: Parameters<Engine["remove"]>): ReturnType<Engine["remove"]> {
+    return this.#commands.call("remove", args);
+  }
+  registerWorker(...args: Parameters<Engine["registerWorker"]>): ReturnType<Engine["registerWorker"]> {
+    return this.#commands.call("registerWorker", args);
+  }
+  drainWorker(...args: Parameters<Engine["drainWorker"]>): ReturnType<Engine["drainWorker"]> {
+    return this.#commands.call("drainWorker", args);
+  }
+  createProject(...args: Parameters<Engine["createProject"]>): ReturnType<Engine["createProject"]> {
+    return this.#commands.call("createProject", args);
+  }
+  updateProject(...args: Parameters<Engine["updateProject"]>): ReturnType<Engine["updateProject"]> {
+    return this.#commands.call("updateProject", args);
+  }
+  deleteProject(...args: Parameters<Engine["deleteProject"]>): ReturnType<Engine["deleteProject"]> {
+    return this.#commands.call("deleteProject", args);
+  }
+  createTask(...args: Parameters<Engine["createTask"]>): ReturnType<Engine["createTask"]> {
+    return this.#commands.call("createTask", args);
+  }
+  updateTask(...args: Parameters<Engine["updateTask"]>): ReturnType<Engine["updateTask"]> {
+    return this.#commands.call("updateTask", args);
+  }
+  deleteTask(...args: Parameters<Engine["deleteTask"]>): ReturnType<Engine["deleteTask"]> {
+    return this.#commands.call("deleteTask", args);
+  }
+  figures(): ReturnType<Engine["figures"]> {
+    return this.#commands.call("figures", []);
+  }
+
+  subscribe(listener: (events: readonly EngineEvent[]) => void): () => void {
+    this.#listeners.add(listener);
+    // Events cross the threads only while somebody listens. A failure shows in the calls that follow.
+    if (this.#listeners.size === 1) this.#commands.call("subscribe", []).catch(() => {});
+    return () => {
+      if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return;
+      this.#commands.call("unsubscribe", []).catch(() => {});
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#commands.call("close", []);
+    await this.#reads.call("close", []);
+    this.#terminate();
+  }
+}

@@ -1,0 +1,65 @@
+/** The other end of `RpcClient`: runs calls in a worker thread and posts the answers, many at a time. */
+import { type AbandonMessage, type CallMessage, encodeError } from "./wire.ts";
+
+/** Runs one call; `bytes` is the length of its arguments as text. */
+export type CallTarget = (
+  method: string,
+  args: readonly unknown[],
+  context: { readonly signal: AbortSignal; readonly bytes: number },
+) => Promise<unknown>;
+
+export interface Port {
+  postMessage(message: string): void;
+}
+
+export class RpcServer {
+  readonly #port: Port;
+  readonly #target: CallTarget;
+  readonly #running = new Map<number, AbortController>();
+  #outbox: string[] = [];
+  #isScheduled = false;
+
+  constructor(port: Port, target: CallTarget) {
+    this.#port = port;
+    this.#target = target;
+  }
+
+  receive(text: string): void {
+    const messages: (CallMessage | AbandonMessage)[] = JSON.parse(text);
+    for (const message of messages) {
+      if (message.length === 1) this.#running.get(message[0])?.abort();
+      else this.#run(message);
+    }
+  }
+
+  /** Sends something unasked. */
+  sendEvents(events: unknown): void {
+    this.#post(`[0,${JSON.stringify(events)}]`);
+  }
+
+  #run([id, method, args, bytes]: CallMessage): void {
+    const controller = new AbortController();
+    this.#running.set(id, controller);
+    this.#target(method, args, { signal: controller.signal, bytes }).then(
+      (value) => this.#answer(id, `[${id},${JSON.stringify(value) ?? "null"}]`),
+      (error: unknown) => this.#answer(id, `[${id},null,${JSON.stringify(encodeError(error))}]`),
+    );
+  }
+
+  #answer(id: number, message: string): void {
+    this.#running.delete(id);
+    this.#post(message);
+  }
+
+  #post(message: string): void {
+    this.#outbox.push(message);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      const messages = this.#outbox;
+      this.#outbox = [];
+      this.#port.postMessage(`[${messages.join(",")}]`);
+    });
+  }
+}

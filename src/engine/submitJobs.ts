@@ -1,0 +1,311 @@
+/** Submission: all jobs of a request are created, or none. */
+
+import { countsChange, pendingState, standingOf } from "../domain/dependencies.ts";
+import { type InputIssue, InvalidInputError } from "../domain/errors.ts";
+import type { Job, JsonObject } from "../domain/job.ts";
+import type { Task } from "../domain/project.ts";
+import { DEFAULT_RESOURCES, type Resources } from "../domain/resources.ts";
+import type { Shape } from "../domain/shape.ts";
+import { fillTemplate, TemplateError } from "../domain/template.ts";
+import type { JobInsert } from "../store/store.ts";
+import { type BatchContext, each, type Handler, type Outcome } from "./batch.ts";
+import type { NewJob, SubmitReceipt, SubmitRequest } from "./engine.ts";
+
+export const submitJobs: Handler<"submit"> = async (context, requests) => {
+  const plain = requests.every(isPlain);
+  return plain
+    ? submitPlain(context, requests)
+    : each<"submit">(requests, (request) => submitOne(context, request));
+};
+
+/** Nothing of the request refers to anything stored, so it cannot be refused. */
+function isPlain(request: SubmitRequest): boolean {
+  return (
+    request.idempotency === null &&
+    request.jobs.every(
+      (job) => job.task === null && job.projectId === null && job.key === null && job.dependsOn.length === 0,
+    )
+  );
+}
+
+/** The hot path: every job of every request in one insert. */
+async function submitPlain(
+  context: BatchContext,
+  requests: readonly SubmitRequest[],
+): Promise<Outcome<"submit">[]> {
+  const jobs = requests.flatMap((request) =>
+    request.jobs.map((job) => ({ job, task: undefined, dependsOn: [] })),
+  );
+  const created = await insert(context, jobs);
+  let at = 0;
+  return requests.map((request) => {
+    const answer: SubmitReceipt = { jobs: created.slice(at, at + request.jobs.length), repeated: false };
+    at += request.jobs.length;
+    return { answer };
+  });
+}
+
+async function submitOne(context: BatchContext, request: SubmitRequest): Promise<SubmitReceipt> {
+  const { tx } = context;
+  if (request.idempotency !== null) {
+    const known = await tx.findIdempotency(request.idempotency.key);
+    if (known !== null) {
+      if (known.fingerprint !== request.idempotency.fingerprint) {
+        throw new InvalidInputError([
+          {
+            path: ["Idempotency-Key"],
+            message: "was used before with another request body; use a new key for a new request",
+          },
+        ]);
+      }
+      return { jobs: await tx.loadJobs(known.jobIds), repeated: true };
+    }
+  }
+  const issues: InputIssue[] = [];
+  const tasks = await findTasks(context, request.jobs, issues);
+  await checkProjects(context, request.jobs, issues);
+  await checkKeys(context, request.jobs, issues);
+  const dependencies = await findDependencies(context, request.jobs, issues);
+  if (issues.length > 0) throw new InvalidInputError(issues);
+  const created = await insert(
+    context,
+    request.jobs.map((job, index) => ({
+      job,
+      task: job.task === null ? undefined : tasks.get(job.task.id),
+      dependsOn: dependencies[index] ?? [],
+    })),
+  );
+  if (request.idempotency !== null) {
+    await tx.insertIdempotency({
+      ...request.idempotency,
+      jobIds: created.map((job) => job.id),
+      createdAt: context.now,
+    });
+  }
+  return { jobs: created, repeated: false };
+}
+
+async function findTasks(
+  context: BatchContext,
+  jobs: readonly NewJob[],
+  issues: InputIssue[],
+): Promise<Map<number, Task>> {
+  const ids = [...new Set(jobs.flatMap((job) => (job.task === null ? [] : [job.task.id])))];
+  const tasks = new Map<number, Task>();
+  if (ids.length === 0) return tasks;
+  for (const task of await context.tx.findTasks(ids)) tasks.set(task.id, task);
+  for (const [index, job] of jobs.entries()) {
+    if (job.task === null) continue;
+    const task = tasks.get(job.task.id);
+    if (task === undefined) {
+      issues.push({ path: [index, "taskId"], message: `no task has the id ${job.task.id}` });
+      continue;
+    }
+    if (task.commandTemplate === null) {
+      issues.push({
+        path: [index, "taskId"],
+        message: `task ${task.id} ("${task.name}") has no command template to run`,
+      });
+      continue;
+    }
+    if (job.projectId !== null && task.projectId !== null && job.projectId !== task.projectId) {
+      issues.push({
+        path: [index, "projectId"],
+        message: `task ${task.id} belongs to project ${task.projectId}`,
+      });
+    }
+    try {
+      fillTemplate(task.commandTemplate, job.task.parameters);
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      issues.push({ path: [index, "parameters"], message: error.message });
+    }
+  }
+  return tasks;
+}
+
+async function checkProjects(
+  context: BatchContext,
+  jobs: readonly NewJob[],
+  issues: InputIssue[],
+): Promise<void> {
+  const known = new Map<number, boolean>();
+  for (const [index, { projectId }] of jobs.entries()) {
+    if (projectId === null) continue;
+    let exists = known.get(projectId);
+    if (exists === undefined) {
+      exists = (await context.tx.findProject({ id: projectId })) !== null;
+      known.set(projectId, exists);
+    }
+    if (!exists) issues.push({ path: [index, "projectId"], message: `no project has the id ${projectId}` });
+  }
+}
+
+async function checkKeys(
+  context: BatchContext,
+  jobs: readonly NewJob[],
+  issues: InputIssue[],
+): Promise<void> {
+  const named = jobs.flatMap((job, index) =>
+    job.key === null ? [] : [{ index, dialect: job.dialect, ref: job.key }],
+  );
+  if (named.length === 0) return;
+  const taken = await context.tx.findJobs(named);
+  const seen = new Set<string>();
+  for (const [at, { index, ref }] of named.entries()) {
+    if (taken[at] !== null || seen.has(ref)) {
+      issues.push({
+        path: [index, "key"],
+        message: `the key ${JSON.stringify(ref)} is taken by another job`,
+      });
+    }
+    seen.add(ref);
+  }
+}
+
+/** Ids for stored dependencies, and places in the request for earlier items. */
+type Dependency = { readonly id: number } | { readonly item: number };
+
+async function findDependencies(
+  context: BatchContext,
+  jobs: readonly NewJob[],
+  issues: InputIssue[],
+): Promise<Dependency[][]> {
+  const refs = jobs.flatMap((job) =>
+    job.dependsOn.flatMap((dependency) =>
+      "job" in dependency ? [{ dialect: null, ref: dependency.job }] : [],
+    ),
+  );
+  const ids = refs.length === 0 ? [] : await context.tx.findJobs(refs);
+  let at = 0;
+  return jobs.map((job, index) =>
+    job.dependsOn.flatMap((dependency, position): Dependency[] => {
+      const path = [index, "dependsOn", position];
+      if ("item" in dependency) {
+        if (dependency.item >= 0 && dependency.item < index) return [{ item: dependency.item }];
+        issues.push({
+          path,
+          message: `"#${dependency.item}" must name an earlier item of the same request (this is item ${index})`,
+        });
+        return [];
+      }
+      const id = ids[at++];
+      if (typeof id === "number") return [{ id }];
+      issues.push({ path, message: `no job has the id or key ${JSON.stringify(dependency.job)}` });
+      return [];
+    }),
+  );
+}
+
+interface Accepted {
+  readonly job: NewJob;
+  readonly task: Task | undefined;
+  readonly dependsOn: readonly Dependency[];
+}
+
+async function insert(context: BatchContext, accepted: readonly Accepted[]): Promise<Job[]> {
+  const { tx, ledger, now } = context;
+  await ledger.load(
+    accepted.flatMap(({ dependsOn }) => dependsOn.flatMap((one) => ("id" in one ? [one.id] : []))),
+  );
+  const firstId = await tx.nextJobIds(accepted.length);
+  const shapes = accepted.map(({ job, task }) => shapeOf(job, task));
+  const shapeIds = await tx.internShapes(shapes);
+  const inserts: JobInsert[] = [];
+  const created: Job[] = [];
+  for (const [index, { job, task, dependsOn }] of accepted.entries()) {
+    const ids = [...new Set(dependsOn.map((one) => ("id" in one ? one.id : firstId + one.item)))];
+    const counts = { unmet: 0, doomed: 0 };
+    for (const id of ids) {
+      const state = id >= firstId ? inserts[id - firstId]?.state : ledger.get(id)?.state;
+      const change = countsChange("met", standingOf(state ?? null));
+      counts.unmet += change.unmet;
+      counts.doomed += change.doomed;
+    }
+    const state = pendingState({ ...counts, runAt: job.runAt }, now);
+    const shape = shapes[index] as Shape;
+    const id = firstId + index;
+    const row: JobInsert = {
+      id,
+      key: job.key ?? (job.dialect === "whatsnext" ? null : Bun.randomUUIDv7()),
+      dialect: job.dialect,
+      shapeId: shapeIds[index] as number,
+      name: job.name ?? task?.name ?? "",
+      projectId: job.projectId ?? task?.projectId ?? null,
+      taskId: job.task?.id ?? null,
+      spec: specOf(job, task),
+      priority: job.priority,
+      labels: job.labels,
+      dependsOn: ids,
+      maxAttempts: job.maxAttempts,
+      maxRecoveries: job.maxRecoveries,
+      timeoutMs: job.timeoutMs,
+      backoffMs: null,
+      runAt: job.runAt,
+      state,
+      ...counts,
+      createdAt: now,
+      readyAt: state === "ready" ? now : null,
+    };
+    inserts.push(row);
+    created.push(toJob(row, shape));
+  }
+  await tx.insertJobs(inserts);
+  ledger.created(created.map((job, index) => ({ job, shape: shapes[index] as Shape })));
+  return created;
+}
+
+function shapeOf(job: NewJob, task: Task | undefined): Shape {
+  const base: Resources = task?.resources ?? DEFAULT_RESOURCES;
+  return {
+    queue: job.queue,
+    kind: job.kind,
+    resources: {
+      cpu: job.resources.cpu ?? base.cpu,
+      accelerators: job.resources.accelerators ?? base.accelerators,
+      memoryMb: job.resources.memoryMb ?? base.memoryMb,
+    },
+    requires: job.requires,
+  };
+}
+
+function specOf(job: NewJob, task: Task | undefined): JsonObject {
+  if (job.task === null || task === undefined) return job.spec;
+  return { ...job.spec, template: task.commandTemplate, parameters: job.task.parameters };
+}
+
+/** The job as it stands right after its insertion, without reading it back. */
+function toJob(row: JobInsert, shape: Shape): Job {
+  return {
+    id: row.id,
+    key: row.key ?? String(row.id),
+    dialect: row.dialect,
+    kind: shape.kind,
+    queue: shape.queue,
+    name: row.name,
+    projectId: row.projectId,
+    taskId: row.taskId,
+    spec: row.spec,
+    priority: row.priority,
+    resources: shape.resources,
+    labels: row.labels,
+    requires: shape.requires,
+    dependsOn: row.dependsOn,
+    maxAttempts: row.maxAttempts,
+    maxRecoveries: row.maxRecoveries,
+    timeoutMs: row.timeoutMs,
+    runAt: row.runAt,
+    state: row.state,
+    attempt: 0,
+    progress: null,
+    result: null,
+    exitCode: null,
+    error: null,
+    workerId: null,
+    createdAt: row.createdAt,
+    readyAt: row.readyAt,
+    startedAt: null,
+    finishedAt: null,
+    updatedAt: row.createdAt,
+  };
+}

@@ -1,0 +1,254 @@
+/** The `Transaction` of the SQLite store: everything answers at once, from the same thread. */
+import type { Database, Statement } from "bun:sqlite";
+import type { Attempt, Job, JobState, LogChunk } from "../../domain/job.ts";
+import type { Project, Task } from "../../domain/project.ts";
+import type { Shape } from "../../domain/shape.ts";
+import type { WorkerRegistration } from "../../domain/worker.ts";
+import type {
+  Head,
+  JobControl,
+  JobInsert,
+  JobRef,
+  JobUpdate,
+  Lease,
+  StoredShape,
+  StoredWorker,
+  TallyChange,
+  Transaction,
+} from "../store.ts";
+import { dialectCode, kindCode, stateCode, streamCode } from "./codes.ts";
+import { JobTable, readIds } from "./jobTable.ts";
+import { StoreMemory } from "./memory.ts";
+import { ProjectTable } from "./projectTable.ts";
+import { ShapeTable } from "./shapeTable.ts";
+import { WorkerTable } from "./workerTable.ts";
+
+export class SqliteTransaction implements Transaction {
+  readonly #memory = new StoreMemory();
+  readonly #shapes: ShapeTable;
+  readonly #jobs: JobTable;
+  readonly #workers: WorkerTable;
+  readonly #projects: ProjectTable;
+  readonly #addTally: Statement<unknown, [number, string, number, number, number, number]>;
+  readonly #insertChunk: Statement<unknown, [number, number, number, number, number, string]>;
+  readonly #findIdempotency: Statement<{ fingerprint: string; job_ids: string }, [string]>;
+  readonly #insertIdempotency: Statement<unknown, [string, string, string, number]>;
+  readonly #pruneIdempotency: Statement<unknown, [number, number]>;
+
+  constructor(db: Database) {
+    this.#shapes = new ShapeTable(db, { canWrite: true });
+    this.#jobs = new JobTable(db, this.#shapes, this.#memory);
+    this.#workers = new WorkerTable(db);
+    this.#projects = new ProjectTable(db);
+    this.#addTally = db.prepare(`
+      INSERT INTO tallies (dialect, queue, kind, project_id, state, count) VALUES (?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET count = count + excluded.count`);
+    this.#insertChunk = db.prepare(`
+      INSERT OR IGNORE INTO log_chunks (job_id, attempt, seq, time, stream, text) VALUES (?, ?, ?, ?, ?, ?)`);
+    this.#findIdempotency = db.prepare("SELECT fingerprint, job_ids FROM idempotency WHERE key = ?");
+    this.#insertIdempotency = db.prepare(
+      "INSERT INTO idempotency (key, fingerprint, job_ids, created_at) VALUES (?, ?, ?, ?)",
+    );
+    this.#pruneIdempotency = db.prepare(`
+      DELETE FROM idempotency WHERE key IN (
+        SELECT key FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?
+      )`);
+  }
+
+  /** The database committed: what was noted in memory stands. */
+  committed(): void {
+    this.#memory.commit();
+  }
+
+  /** The database rolled back: memory follows. */
+  rolledBack(): void {
+    this.#memory.rollback();
+    this.#shapes.forget();
+  }
+
+  nextJobIds(count: number): number {
+    return this.#jobs.nextIds(count);
+  }
+  internShapes(shapes: readonly Shape[]): readonly number[] {
+    return shapes.map((shape) => this.#shapes.intern(shape));
+  }
+  shapes(ids: readonly number[]): readonly StoredShape[] {
+    return ids.map((id) => this.#shapes.get(id));
+  }
+  insertJobs(jobs: readonly JobInsert[]): void {
+    this.#jobs.insert(jobs);
+  }
+  findJobs(refs: readonly { readonly dialect: Job["dialect"] | null; readonly ref: JobRef }[]) {
+    return this.#jobs.find(refs);
+  }
+  loadControls(ids: readonly number[]): readonly JobControl[] {
+    return this.#jobs.controls(ids);
+  }
+  loadJobs(ids: readonly number[]): readonly Job[] {
+    return this.#jobs.jobs(ids);
+  }
+  updateJobs(updates: readonly JobUpdate[]): void {
+    this.#jobs.update(updates);
+  }
+  deleteJobs(ids: readonly number[]): void {
+    this.#jobs.delete(ids);
+  }
+  addTallies(changes: readonly TallyChange[]): void {
+    for (const { dialect, queue, kind, projectId, state, change } of changes) {
+      this.#addTally.run(
+        dialectCode.encode(dialect),
+        queue,
+        kindCode.encode(kind),
+        projectId ?? 0,
+        stateCode.encode(state),
+        change,
+      );
+    }
+  }
+
+  readyShapes(): readonly StoredShape[] {
+    return [...this.#memory.readyShapeIds()].map((id) => this.#shapes.get(id));
+  }
+  readyHeads(shapeId: number, after: Head | null, limit: number): readonly Head[] {
+    return this.#jobs.heads(shapeId, after, limit);
+  }
+
+  dependents(ids: readonly number[]) {
+    return this.#jobs.dependents(ids);
+  }
+  attemptsOf(jobIds: readonly number[]): readonly (Attempt & { readonly jobId: number })[] {
+    return this.#jobs.attemptsOf(jobIds);
+  }
+  insertAttempts(attempts: readonly (Attempt & { readonly jobId: number })[]): void {
+    this.#jobs.insertAttempts(attempts);
+  }
+
+  putLeases(leases: readonly Lease[]): void {
+    for (const lease of leases) this.#memory.putLease(lease);
+  }
+  dropLeases(jobIds: readonly number[]): void {
+    for (const id of jobIds) this.#memory.dropLease(id);
+  }
+  leases(jobIds: readonly number[]): readonly Lease[] {
+    return jobIds.flatMap((id) => this.#memory.lease(id) ?? []);
+  }
+  overdueLeases(now: number, limit: number): readonly Lease[] {
+    const overdue: Lease[] = [];
+    for (const lease of this.#memory.leases()) {
+      if (lease.expiresAt <= now || (lease.deadlineAt !== null && lease.deadlineAt <= now)) {
+        overdue.push(lease);
+        if (overdue.length >= limit) break;
+      }
+    }
+    return overdue;
+  }
+  heldJobs(workerIds: readonly string[]) {
+    return workerIds.flatMap((workerId) =>
+      this.#memory.heldBy(workerId).map((jobId) => ({ workerId, jobId })),
+    );
+  }
+  unleasedJobs(limit: number): readonly number[] {
+    return this.#jobs
+      .held(limit + this.#memory.leaseCount)
+      .filter((id) => this.#memory.lease(id) === undefined)
+      .slice(0, limit);
+  }
+
+  dueJobs(now: number, limit: number): readonly number[] {
+    return this.#jobs.due(now, limit);
+  }
+  nextDueAt(): number | null {
+    return this.#jobs.nextDueAt();
+  }
+  finishedBefore(state: JobState, before: number, limit: number): readonly number[] {
+    return this.#jobs.finishedBefore(state, before, limit);
+  }
+  jobsOfProject(projectId: number, limit: number): readonly number[] {
+    return this.#jobs.ofProject(projectId, limit);
+  }
+  jobsOfTask(taskId: number, limit: number): readonly number[] {
+    return this.#jobs.ofTask(taskId, limit);
+  }
+
+  insertLogChunks(
+    chunks: readonly (LogChunk & { readonly jobId: number; readonly attempt: number })[],
+  ): number {
+    let inserted = 0;
+    for (const chunk of chunks) {
+      inserted += this.#insertChunk.run(
+        chunk.jobId,
+        chunk.attempt,
+        chunk.seq,
+        chunk.time,
+        streamCode.encode(chunk.stream),
+        chunk.text,
+      ).changes;
+    }
+    return inserted;
+  }
+
+  upsertWorkers(workers: readonly (WorkerRegistration & { readonly now: number })[]): void {
+    this.#workers.upsert(workers);
+  }
+  touchWorkers(seen: readonly { readonly id: string; readonly lastSeenAt: number }[]): void {
+    this.#workers.touch(seen);
+  }
+  countWorkerResults(
+    counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
+  ) {
+    this.#workers.countResults(counts);
+  }
+  setDraining(id: string, isDraining: boolean): void {
+    this.#workers.setDraining(id, isDraining);
+  }
+  workers(ids: readonly string[] | null): readonly StoredWorker[] {
+    return this.#workers.list(ids);
+  }
+  deleteWorkers(ids: readonly string[]): void {
+    this.#workers.delete(ids);
+  }
+
+  insertProject(project: Omit<Project, "id">): Project {
+    return this.#projects.insert(project);
+  }
+  updateProject(project: Project): void {
+    this.#projects.update(project);
+  }
+  deleteProject(id: number): void {
+    this.#projects.delete(id);
+  }
+  findProject(by: { readonly id: number } | { readonly name: string }): Project | null {
+    return this.#projects.find(by);
+  }
+  insertTask(task: Omit<Task, "id">): Task {
+    return this.#projects.insertTask(task);
+  }
+  updateTask(task: Task): void {
+    this.#projects.updateTask(task);
+  }
+  deleteTask(id: number): void {
+    this.#projects.deleteTask(id);
+  }
+  findTasks(ids: readonly number[]): readonly Task[] {
+    return this.#projects.findTasks(ids);
+  }
+  tasksOfProject(projectId: number): readonly Task[] {
+    return this.#projects.tasksOfProject(projectId);
+  }
+
+  findIdempotency(key: string) {
+    const row = this.#findIdempotency.get(key);
+    return row === null ? null : { fingerprint: row.fingerprint, jobIds: readIds(row.job_ids) };
+  }
+  insertIdempotency(entry: {
+    key: string;
+    fingerprint: string;
+    jobIds: readonly number[];
+    createdAt: number;
+  }): void {
+    this.#insertIdempotency.run(entry.key, entry.fingerprint, JSON.stringify(entry.jobIds), entry.createdAt);
+  }
+  pruneIdempotency(before: number, limit: number): void {
+    this.#pruneIdempotency.run(before, limit);
+  }
+}

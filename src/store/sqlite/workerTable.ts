@@ -1,0 +1,71 @@
+/** Workers as they registered, and what they have done. */
+import type { Database, Statement } from "bun:sqlite";
+import type { WorkerRegistration } from "../../domain/worker.ts";
+import type { StoredWorker } from "../store.ts";
+import { toWorker, type WorkerRow } from "./rows.ts";
+
+export class WorkerTable {
+  readonly #upsert: Statement<unknown, (string | number | null)[]>;
+  readonly #touch: Statement<unknown, [number, string]>;
+  readonly #countResults: Statement<unknown, [number, number, string]>;
+  readonly #setDraining: Statement<unknown, [number, string]>;
+  readonly #all: Statement<WorkerRow, []>;
+  readonly #one: Statement<WorkerRow, [string]>;
+  readonly #delete: Statement<unknown, [string]>;
+
+  constructor(db: Database) {
+    this.#upsert = db.prepare(`
+      INSERT INTO workers (id, name, address, capacity, labels, queues, kinds, registered_at, last_seen_at)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
+      ON CONFLICT (id) DO UPDATE SET
+        name = excluded.name, address = excluded.address, capacity = excluded.capacity,
+        labels = excluded.labels, queues = excluded.queues, kinds = excluded.kinds, is_draining = 0,
+        last_seen_at = excluded.last_seen_at`);
+    this.#touch = db.prepare("UPDATE workers SET last_seen_at = max(last_seen_at, ?) WHERE id = ?");
+    this.#countResults = db.prepare(
+      "UPDATE workers SET succeeded = succeeded + ?, failed = failed + ? WHERE id = ?",
+    );
+    this.#setDraining = db.prepare("UPDATE workers SET is_draining = ? WHERE id = ?");
+    this.#all = db.prepare("SELECT * FROM workers ORDER BY id");
+    this.#one = db.prepare("SELECT * FROM workers WHERE id = ?");
+    this.#delete = db.prepare("DELETE FROM workers WHERE id = ?");
+  }
+
+  upsert(workers: readonly (WorkerRegistration & { readonly now: number })[]): void {
+    for (const worker of workers) {
+      this.#upsert.run(
+        worker.id,
+        worker.name,
+        worker.address,
+        JSON.stringify(worker.capacity),
+        JSON.stringify(worker.labels),
+        JSON.stringify(worker.queues),
+        JSON.stringify(worker.kinds),
+        worker.now,
+      );
+    }
+  }
+
+  touch(seen: readonly { readonly id: string; readonly lastSeenAt: number }[]): void {
+    for (const { id, lastSeenAt } of seen) this.#touch.run(lastSeenAt, id);
+  }
+
+  countResults(
+    counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
+  ): void {
+    for (const { id, succeeded, failed } of counts) this.#countResults.run(succeeded, failed, id);
+  }
+
+  setDraining(id: string, isDraining: boolean): void {
+    this.#setDraining.run(isDraining ? 1 : 0, id);
+  }
+
+  list(ids: readonly string[] | null): StoredWorker[] {
+    const rows = ids === null ? this.#all.all() : ids.flatMap((id) => this.#one.get(id) ?? []);
+    return rows.map(toWorker);
+  }
+
+  delete(ids: readonly string[]): void {
+    for (const id of ids) this.#delete.run(id);
+  }
+}
