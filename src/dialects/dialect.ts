@@ -1,0 +1,30 @@
+/**
+ * The seam above the engine: one HTTP API, as data. A dialect says which paths it has, what their requests
+ * and answers look like, and how it words an error; the server does the rest (routing, reading and checking
+ * bodies, 405 with `Allow`, limits, the OpenAPI document).
+ *
+ * A dialect holds no rules of its own about jobs: those live in the engine, once for all APIs.
+ */
+import type { z } from "zod";
+import type { DialectName } from "../domain/job.ts";
+import type { Route } from "./route.ts";
+
+export interface Dialect {
+  readonly name: DialectName;
+  /** What the OpenAPI document says of this API as a whole. */
+  readonly title: string;
+  readonly description: string;
+  /**
+   * Beginnings of paths (`"/v1/"`) whose errors this dialect words when no route matched. The longest one
+   * that fits wins over all dialects; `"/"` takes what nobody else claims.
+   */
+  readonly prefixes: readonly string[];
+  readonly routes: readonly Route[];
+  /** Named schemas that the OpenAPI document needs beyond those the routes name themselves. */
+  readonly schemas: Readonly<Record<string, z.ZodType>>;
+  /**
+   * Words any error: those of `requestErrors.ts` and `domain/errors.ts` by what they say, every other as
+   * the API's "internal error", without a word of what happened inside.
+   */
+  errors(error: unknown): Response;
+}

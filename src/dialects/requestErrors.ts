@@ -1,0 +1,93 @@
+/**
+ * What can be wrong with a request before any rule about jobs is asked. Like the domain's errors they are
+ * values; each dialect words them in its own form.
+ */
+import type { InputIssue } from "../domain/errors.ts";
+
+/** No API of this server has that path. */
+export class PathNotFoundError extends Error {
+  override readonly name = "PathNotFoundError";
+  readonly path: string;
+  constructor(path: string) {
+    super(`nothing is at ${JSON.stringify(path.slice(0, 200))}`);
+    this.path = path;
+  }
+}
+
+/** The path exists, but not for this method. */
+export class MethodNotAllowedError extends Error {
+  override readonly name = "MethodNotAllowedError";
+  readonly method: string;
+  /** The methods that are served there, for the `Allow` header. */
+  readonly allowed: readonly string[];
+  constructor(method: string, allowed: readonly string[]) {
+    super(`${method} is not allowed here; allowed: ${allowed.join(", ")}`);
+    this.method = method;
+    this.allowed = allowed;
+  }
+}
+
+/** The body is longer than the route takes. */
+export class BodyTooLargeError extends Error {
+  override readonly name = "BodyTooLargeError";
+  readonly maxBytes: number;
+  constructor(maxBytes: number) {
+    super(`the body is larger than ${maxBytes} bytes`);
+    this.maxBytes = maxBytes;
+  }
+}
+
+/** The body is of a type that the route does not read. */
+export class UnsupportedMediaTypeError extends Error {
+  override readonly name = "UnsupportedMediaTypeError";
+  readonly received: string;
+  readonly accepted: string;
+  constructor(received: string, accepted: string) {
+    super(`the body is ${JSON.stringify(received.slice(0, 200))}; send ${accepted}`);
+    this.received = received;
+    this.accepted = accepted;
+  }
+}
+
+/** Where in a request something stands. */
+export type RequestPart = "body" | "query" | "path" | "header";
+
+/** One thing wrong with a request; `path` walks into the part. */
+export interface RequestIssue extends InputIssue {
+  readonly part: RequestPart;
+}
+
+/** The request does not have the form that the route asks for. */
+export class InvalidRequestError extends Error {
+  override readonly name = "InvalidRequestError";
+  readonly issues: readonly RequestIssue[];
+  constructor(issues: readonly RequestIssue[]) {
+    super(issues.map((issue) => issue.message).join("; "));
+    this.issues = issues;
+  }
+}
+
+/** The body could not be read as JSON at all. */
+export class MalformedBodyError extends Error {
+  override readonly name = "MalformedBodyError";
+}
+
+export type RequestError =
+  | PathNotFoundError
+  | MethodNotAllowedError
+  | BodyTooLargeError
+  | UnsupportedMediaTypeError
+  | InvalidRequestError
+  | MalformedBodyError;
+
+/** Says whether an error is the client's doing. */
+export function isRequestError(error: unknown): error is RequestError {
+  return (
+    error instanceof InvalidRequestError ||
+    error instanceof MalformedBodyError ||
+    error instanceof PathNotFoundError ||
+    error instanceof MethodNotAllowedError ||
+    error instanceof BodyTooLargeError ||
+    error instanceof UnsupportedMediaTypeError
+  );
+}

@@ -1,0 +1,104 @@
+/** What a worker does with jobs: claim them, renew their leases, report their results. */
+import type { Engine } from "../../../engine/engine.ts";
+import { ok } from "../../answers.ts";
+import { defineRoute, type Route } from "../../route.ts";
+import { problems } from "../schemas/problem.ts";
+import { claim, claimedJobs, renewal, renewalAnswer, results, resultsAnswer } from "../schemas/worker.ts";
+import { claimedJobToWire, isoTime } from "../wire.ts";
+
+const TAGS = ["workers"];
+
+/** `/v1/claims`, `/v1/leases/renew`, `/v1/results`. */
+export function claimRoutes(engine: Engine): Route[] {
+  return [
+    defineRoute({
+      id: "claimJobs",
+      method: "POST",
+      path: "/v1/claims",
+      summary: "Claim jobs to run",
+      description: "Empty when none came in time. A caller that goes away while it waits is given nothing.",
+      tags: TAGS,
+      body: claim,
+      responses: {
+        200: { description: "the jobs, each under a lease", schema: claimedJobs },
+        ...problems(404, 415, 422, 503),
+      },
+      handler: async ({ body, call }) => {
+        const request = { ...body, leaseMs: null };
+        if (body.waitMs === 0) return answer(await engine.claim(request));
+        const live = call.live();
+        try {
+          return answer(await engine.claim(request, live.signal));
+        } finally {
+          live.done();
+        }
+      },
+    }),
+    defineRoute({
+      id: "renewLeases",
+      method: "POST",
+      path: "/v1/leases/renew",
+      summary: "Renew leases, report starts and progress",
+      tags: TAGS,
+      body: renewal,
+      responses: {
+        200: { description: "what became of each lease", schema: renewalAnswer },
+        ...problems(404, 415, 422, 503),
+      },
+      handler: async ({ body }) => {
+        const leases = body.leases.map((lease) => ({
+          id: lease.id,
+          attempt: lease.attempt,
+          progress: lease.progress ?? null,
+          started: lease.started ?? false,
+        }));
+        const renewed = await engine.renew({ workerId: body.workerId, leases });
+        return ok({
+          renewed: renewed.renewed,
+          lost: renewed.lost,
+          cancelled: renewed.cancelled,
+          leaseExpiresAt: renewed.leaseExpiresAt === null ? null : isoTime(renewed.leaseExpiresAt),
+        });
+      },
+    }),
+    reportResults(engine),
+  ];
+}
+
+function reportResults(engine: Engine): Route {
+  return defineRoute({
+    id: "reportResults",
+    method: "POST",
+    path: "/v1/results",
+    summary: "Report how jobs ended",
+    description: "Sending a result again is accepted and changes nothing.",
+    tags: TAGS,
+    body: results,
+    responses: {
+      200: { description: "what became of each result", schema: resultsAnswer },
+      ...problems(404, 413, 415, 422, 503),
+    },
+    handler: async ({ body }) => {
+      const reported = body.results.map((result) => ({
+        id: result.id,
+        attempt: result.attempt,
+        outcome: result.outcome,
+        exitCode: result.exitCode ?? null,
+        error: result.error ?? null,
+        result: result.result ?? null,
+        startedAt:
+          result.startedAt === undefined || result.startedAt === null ? null : Date.parse(result.startedAt),
+      }));
+      const answers = await engine.finish({ workerId: body.workerId, results: reported });
+      return ok({
+        results: answers.map(({ id, accepted, reason }) =>
+          reason === null ? { id, accepted } : { id, accepted, reason },
+        ),
+      });
+    },
+  });
+}
+
+function answer(jobs: Awaited<ReturnType<Engine["claim"]>>): Response {
+  return ok({ jobs: jobs.map(claimedJobToWire) });
+}

@@ -1,0 +1,66 @@
+/** `/v1/workers`: register, look, drain. */
+import type { Engine } from "../../../engine/engine.ts";
+import { created, ok } from "../../answers.ts";
+import { defineRoute, type Route } from "../../route.ts";
+import { problems } from "../schemas/problem.ts";
+import { registration, worker, workerList, workerPath } from "../schemas/worker.ts";
+import { workerToWire } from "../wire.ts";
+
+const TAGS = ["workers"];
+
+/** The routes about workers. */
+export function workerRoutes(engine: Engine): Route[] {
+  return [
+    defineRoute({
+      id: "registerWorker",
+      method: "POST",
+      path: "/v1/workers",
+      summary: "Register a worker, or say that it is back",
+      tags: TAGS,
+      body: registration,
+      responses: {
+        201: { description: "the worker, new", schema: worker },
+        200: { description: "the worker, known before", schema: worker },
+        ...problems(415, 422, 503),
+      },
+      handler: async ({ body }) => {
+        const registered = await engine.registerWorker({
+          ...body,
+          name: body.name ?? body.id,
+          address: body.address ?? null,
+        });
+        const wire = workerToWire(registered.worker);
+        return registered.isNew ? created(wire) : ok(wire);
+      },
+    }),
+    defineRoute({
+      id: "listWorkers",
+      method: "GET",
+      path: "/v1/workers",
+      summary: "All workers",
+      tags: TAGS,
+      responses: { 200: { description: "the workers", schema: workerList } },
+      handler: async () => ok({ items: (await engine.read.workers()).map(workerToWire) }),
+    }),
+    defineRoute({
+      id: "getWorker",
+      method: "GET",
+      path: "/v1/workers/{id}",
+      summary: "One worker",
+      tags: TAGS,
+      params: workerPath,
+      responses: { 200: { description: "the worker", schema: worker }, ...problems(404) },
+      handler: async ({ params }) => ok(workerToWire(await engine.read.worker(params.id))),
+    }),
+    defineRoute({
+      id: "drainWorker",
+      method: "POST",
+      path: "/v1/workers/{id}/drain",
+      summary: "Give a worker nothing more",
+      tags: TAGS,
+      params: workerPath,
+      responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 503) },
+      handler: async ({ params }) => ok(workerToWire(await engine.drainWorker(params.id))),
+    }),
+  ];
+}

@@ -1,0 +1,216 @@
+/** The schemas of jobs: as submitted, as shown, and the queries on them. */
+import { z } from "zod";
+import { ATTEMPT_OUTCOMES, DIALECTS, JOB_STATES } from "../../../domain/job.ts";
+import {
+  entityId,
+  instant,
+  json,
+  jsonObject,
+  kind,
+  labels,
+  optionalTime,
+  partialResources,
+  queueName,
+  resources,
+  text,
+  time,
+} from "./fields.ts";
+
+/** Most jobs in one submission. */
+export const MAX_BATCH = 1_000;
+const MAX_ARGUMENTS = 10_000;
+const MAX_ENVIRONMENT = 10_000;
+const INT32_MAX = 2_147_483_647;
+
+const environmentName = text(1_000, 1).refine((name) => !name.includes("="), 'expected a name without "="');
+const environment = z
+  .record(environmentName, text(1_048_576))
+  .refine(
+    (value) => Object.keys(value).length <= MAX_ENVIRONMENT,
+    `expected at most ${MAX_ENVIRONMENT} variables`,
+  );
+const cwd = text(4_096, 1).nullable();
+
+/** What a `command` job runs. */
+export const commandSpec = z
+  .strictObject({
+    argv: z
+      .array(text(1_048_576))
+      .min(1, "expected a program and its arguments")
+      .max(MAX_ARGUMENTS, `expected at most ${MAX_ARGUMENTS} arguments`)
+      .refine((argv) => argv[0] !== "", "expected the first item to name a program"),
+    env: environment.optional(),
+    cwd: cwd.optional(),
+  })
+  .meta({
+    id: "CommandSpec",
+    description: "Program and arguments, each as it is: no shell reads them.",
+    example: { argv: ["python", "train.py", "--lr", "0.01"], env: { SEED: "7" } },
+  });
+
+/** What a task's job may say besides its parameters. */
+export const taskJobSpec = z.strictObject({ env: environment.optional(), cwd: cwd.optional() });
+
+const dependency = z.union([entityId, text(200, 1)]).meta({
+  description: 'Id or key of a job; "#0", "#1" … are earlier items of the same array.',
+});
+
+/** A job to submit. */
+export const newJob = z
+  .strictObject({
+    kind: kind.default("command"),
+    key: text(200, 1)
+      .refine(
+        (key) => !/^(\d+$|#)/.test(key),
+        'expected a key that is not a number and does not begin with "#"',
+      )
+      .optional(),
+    queue: queueName.default("default"),
+    name: text(500, 1).optional(),
+    projectId: entityId.optional(),
+    spec: jsonObject
+      .meta({
+        description: "What to run, by kind: a `command` gives `argv`, `env`, `cwd`.",
+        override: { anyOf: [{ $ref: "#/components/schemas/CommandSpec" }, { type: "object" }] },
+      })
+      .optional(),
+    taskId: entityId.optional(),
+    parameters: jsonObject.optional(),
+    priority: z
+      .int()
+      .min(-INT32_MAX - 1)
+      .max(INT32_MAX)
+      .default(0),
+    resources: partialResources.default({}),
+    labels: labels.default({}),
+    requires: labels.default({}),
+    dependsOn: z.array(dependency).max(1_000, "expected at most 1000 dependencies").default([]),
+    maxAttempts: z.int().min(1).max(1_000).optional(),
+    maxRecoveries: z.int().min(0).max(1_000).optional(),
+    timeoutMs: z.int().min(1).max(100_000_000_000).nullable().optional(),
+    runAt: instant.nullable().optional(),
+  })
+  .meta({
+    id: "NewJob",
+    description: "A job to submit: `spec`, or `taskId` with `parameters`, says what to run.",
+  });
+export type NewJobInput = z.output<typeof newJob>;
+
+/** One job or an array of them. */
+export const submission = z.union([
+  newJob,
+  z.array(newJob).min(1, "expected at least one job").max(MAX_BATCH, `expected at most ${MAX_BATCH} jobs`),
+]);
+
+/** A job as shown. */
+export const job = z
+  .object({
+    id: z.int(),
+    key: z.string(),
+    dialect: z.enum(DIALECTS),
+    kind,
+    queue: z.string(),
+    name: z.string(),
+    projectId: z.int().nullable(),
+    taskId: z.int().nullable(),
+    spec: jsonObject.meta({ description: "As submitted; environment values are masked." }),
+    priority: z.int(),
+    resources,
+    labels: z.record(z.string(), z.string()),
+    requires: z.record(z.string(), z.string()),
+    dependsOn: z.array(z.int()),
+    maxAttempts: z.int(),
+    maxRecoveries: z.int(),
+    timeoutMs: z.int().nullable(),
+    runAt: optionalTime,
+    state: z.enum(JOB_STATES),
+    attempt: z.int(),
+    progress: z.number().nullable(),
+    result: json,
+    exitCode: z.int().nullable(),
+    error: z.string().nullable(),
+    workerId: z.string().nullable(),
+    createdAt: time,
+    readyAt: optionalTime,
+    startedAt: optionalTime,
+    finishedAt: optionalTime,
+    updatedAt: time,
+  })
+  .meta({ id: "Job" });
+
+export const jobList = z.object({ items: z.array(job) });
+export const jobPage = z
+  .object({ items: z.array(job), nextCursor: z.string().nullable(), total: z.int() })
+  .meta({ id: "JobPage" });
+
+/** `{job}` in a path. */
+export const jobPath = z.strictObject({
+  job: text(200, 1).meta({ description: "Id or key of a job.", example: "42" }),
+});
+
+/** Query of `GET /v1/jobs`. */
+export const jobQuery = z.strictObject({
+  state: z
+    .array(z.enum(JOB_STATES))
+    .max(JOB_STATES.length * 2)
+    .optional(),
+  kind: kind.optional(),
+  dialect: z.enum(DIALECTS).optional(),
+  queue: queueName.optional(),
+  projectId: entityId.optional(),
+  label: text(1_201, 2)
+    .refine((label) => label.indexOf(":") > 0, "expected name:value")
+    .optional()
+    .meta({ example: "team:ml" }),
+  q: text(200, 1)
+    .optional()
+    .meta({ description: "Text to be found in the name, the key or the queue, in any case." }),
+  order: z.enum(["newest", "oldest"]).default("newest"),
+  limit: z.int().min(1).max(1_000).default(100),
+  cursor: z
+    .string()
+    .regex(/^c[0-9a-z]{1,11}$/, "expected the nextCursor of an earlier answer")
+    .optional()
+    .meta({ description: "`nextCursor` of the page before." }),
+});
+
+export const cancelBody = z.strictObject({ reason: text(1_000).optional() }).optional();
+
+export const attemptList = z.object({
+  items: z.array(
+    z
+      .object({
+        number: z.int(),
+        workerId: z.string().nullable(),
+        workerAddress: z.string().nullable(),
+        startedAt: optionalTime,
+        endedAt: optionalTime,
+        outcome: z.enum(ATTEMPT_OUTCOMES).nullable(),
+        exitCode: z.int().nullable(),
+        error: z.string().nullable(),
+      })
+      .meta({ id: "Attempt" }),
+  ),
+});
+
+export const dependencyList = z.object({
+  items: z.array(z.object({ id: z.int(), key: z.string(), name: z.string(), state: z.enum(JOB_STATES) })),
+  allSucceeded: z.boolean(),
+  anyFailed: z.boolean(),
+});
+
+export const eventQuery = z.strictObject({ after: z.int().min(0).default(0) });
+export const eventList = z.object({
+  items: z.array(
+    z
+      .object({
+        seq: z.int(),
+        time,
+        from: z.enum(JOB_STATES).nullable(),
+        to: z.enum(JOB_STATES),
+        attempt: z.int(),
+        reason: z.string(),
+      })
+      .meta({ id: "JobEvent" }),
+  ),
+});

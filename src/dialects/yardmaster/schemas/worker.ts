@@ -1,0 +1,131 @@
+/** The schemas of workers, their claims, leases and results. */
+import { z } from "zod";
+import { WORKER_STATES } from "../../../domain/worker.ts";
+import {
+  attemptNumber,
+  entityId,
+  instant,
+  json,
+  kind,
+  labels,
+  queueName,
+  resources,
+  text,
+  time,
+} from "./fields.ts";
+import { job } from "./job.ts";
+
+/** Most jobs, leases or results in one call. */
+const MAX_ITEMS = 10_000;
+const INT32_MAX = 2_147_483_647;
+
+export const workerId = text(200, 1).meta({
+  description: "The worker's own name for itself, unique and lasting.",
+});
+const queues = z.array(queueName).min(1).max(1_000).meta({ description: '`["*"]` is every queue.' });
+const kinds = z.array(kind).min(1).max(20);
+
+export const registration = z
+  .strictObject({
+    id: workerId,
+    name: text(500, 1).optional(),
+    address: text(500, 1).optional(),
+    capacity: resources,
+    labels: labels.default({}),
+    queues: queues.default(["default"]),
+    kinds: kinds.default(["command"]),
+  })
+  .meta({ id: "WorkerRegistration" });
+
+export const worker = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    address: z.string().nullable(),
+    capacity: resources,
+    labels: z.record(z.string(), z.string()),
+    queues: z.array(z.string()),
+    kinds: z.array(kind),
+    state: z.enum(WORKER_STATES),
+    registeredAt: time,
+    lastSeenAt: time,
+    runningJobs: z.array(z.int()),
+    counts: z.object({ running: z.int(), succeeded: z.int(), failed: z.int() }),
+  })
+  .meta({ id: "Worker" });
+export const workerList = z.object({ items: z.array(worker) });
+export const workerPath = z.strictObject({ id: workerId });
+
+export const claim = z
+  .strictObject({
+    workerId,
+    queues: queues.default(["default"]),
+    kinds: kinds.default(["command"]),
+    capacity: resources.meta({ description: "What is free now; the jobs given fit in it together." }),
+    max: z.int().min(1).max(500).default(1),
+    waitMs: z
+      .int()
+      .min(0)
+      .max(60_000)
+      .default(0)
+      .meta({ description: "How long to wait for work; 0 answers at once." }),
+  })
+  .meta({ id: "Claim" });
+export const claimedJobs = z.object({
+  jobs: z.array(job.extend({ leaseExpiresAt: time }).meta({ id: "ClaimedJob" })),
+});
+
+export const renewal = z
+  .strictObject({
+    workerId,
+    leases: z
+      .array(
+        z.strictObject({
+          id: entityId,
+          attempt: attemptNumber,
+          progress: z.number().min(0).max(1).nullable().optional(),
+          started: z.boolean().optional().meta({ description: "The job's process has been started." }),
+        }),
+      )
+      .max(MAX_ITEMS),
+  })
+  .meta({ id: "Renewal" });
+export const renewalAnswer = z
+  .object({
+    renewed: z.array(z.int()),
+    lost: z
+      .array(z.int())
+      .meta({ description: "Held by nobody or by another attempt: stop, report nothing." }),
+    cancelled: z.array(z.int()).meta({ description: "Cancelled by a user: stop." }),
+    leaseExpiresAt: time.nullable(),
+  })
+  .meta({ id: "RenewalAnswer" });
+
+export const results = z
+  .strictObject({
+    workerId,
+    results: z
+      .array(
+        z.strictObject({
+          id: entityId,
+          attempt: attemptNumber,
+          outcome: z.enum(["succeeded", "failed", "released", "lost"]).meta({
+            description: "`released` was not run; `lost` was cut short by the worker's own end.",
+          }),
+          exitCode: z
+            .int()
+            .min(-INT32_MAX - 1)
+            .max(INT32_MAX)
+            .nullable()
+            .optional(),
+          error: text(65_536).nullable().optional(),
+          result: json.optional(),
+          startedAt: instant.nullable().optional(),
+        }),
+      )
+      .max(MAX_ITEMS),
+  })
+  .meta({ id: "Results" });
+export const resultsAnswer = z.object({
+  results: z.array(z.object({ id: z.int(), accepted: z.boolean(), reason: z.string().optional() })),
+});

@@ -1,0 +1,48 @@
+/** Yardmaster's own API, `/v1`: a superset of what the other dialects can say. */
+import type { Engine } from "../../engine/engine.ts";
+import type { BlobStore } from "../../store/blobs/blobStore.ts";
+import type { Dialect } from "../dialect.ts";
+import { JobWatch } from "../jobWatch.ts";
+import { problemOf } from "./problems.ts";
+import { artifactRoutes } from "./routes/artifacts.ts";
+import { claimRoutes } from "./routes/claims.ts";
+import { jobRoutes } from "./routes/jobs.ts";
+import { type FollowLimits, logRoutes } from "./routes/logs.ts";
+import { projectRoutes } from "./routes/projects.ts";
+import { statsRoutes } from "./routes/stats.ts";
+import { taskRoutes } from "./routes/tasks.ts";
+import { workerRoutes } from "./routes/workers.ts";
+import { commandSpec } from "./schemas/job.ts";
+import { problem } from "./schemas/problem.ts";
+
+export interface YardmasterDialectOptions extends FollowLimits {
+  readonly engine: Engine;
+  readonly blobs: BlobStore;
+  /** Longest artifact that is taken. */
+  readonly maxArtifactBytes: number;
+}
+
+/** Builds the native API. It words the errors of every path that no other dialect claims. */
+export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
+  const { engine, blobs } = options;
+  const watch = new JobWatch(engine);
+  return {
+    name: "yardmaster",
+    title: "Yardmaster",
+    description:
+      "JSON in camelCase; times in ISO 8601 UTC, durations in milliseconds. Unknown fields and parameters are refused. Errors are RFC 9457 problem details.",
+    prefixes: ["/"],
+    routes: [
+      ...jobRoutes(engine),
+      ...logRoutes(engine, watch, options),
+      ...projectRoutes(engine),
+      ...taskRoutes(engine),
+      ...workerRoutes(engine),
+      ...claimRoutes(engine),
+      ...artifactRoutes(blobs, options),
+      ...statsRoutes(engine),
+    ],
+    schemas: { CommandSpec: commandSpec, Problem: problem },
+    errors: problemOf,
+  };
+}

@@ -1,0 +1,127 @@
+/** From a request to an answer: find the route, let it check and answer, word what went wrong. */
+import type { Logger } from "pino";
+import type { Dialect } from "../dialects/dialect.ts";
+import { isRequestError, MethodNotAllowedError, PathNotFoundError } from "../dialects/requestErrors.ts";
+import type { Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
+import { isDomainError } from "../domain/errors.ts";
+import type { ServerLimits } from "./limits.ts";
+import type { LiveRequests } from "./liveRequests.ts";
+import { readJsonBody } from "./requestBody.ts";
+import type { Router, Target } from "./router.ts";
+import { RouteTimes } from "./routeTimes.ts";
+
+const NO_PARAMS: Readonly<Record<string, string>> = {};
+
+export interface HttpHandlerOptions {
+  readonly router: Router;
+  readonly limits: ServerLimits;
+  readonly live: LiveRequests;
+  readonly logger: Logger;
+}
+
+export class HttpHandler {
+  readonly #router: Router;
+  readonly #limits: ServerLimits;
+  readonly #live: LiveRequests;
+  readonly #logger: Logger;
+  readonly #logsRequests: boolean;
+  /** Requests that no route took. */
+  readonly unmatched = new RouteTimes("other", "other");
+
+  constructor(options: HttpHandlerOptions) {
+    this.#router = options.router;
+    this.#limits = options.limits;
+    this.#live = options.live;
+    this.#logger = options.logger;
+    this.#logsRequests = options.logger.isLevelEnabled("debug");
+  }
+
+  /** Answers one request; never rejects. */
+  readonly handle = async (request: Request): Promise<Response> => {
+    const startedAt = performance.now();
+    const { method, url } = request;
+    const pathAt = url.indexOf("/", 8);
+    const queryAt = url.indexOf("?", pathAt);
+    const path = queryAt === -1 ? url.slice(pathAt) : url.slice(pathAt, queryAt);
+    const search = queryAt === -1 ? "" : url.slice(queryAt + 1);
+
+    const match = this.#router.find(method, path);
+    let times = this.unmatched;
+    let response: Response;
+    let dialect: Dialect | null = match?.dialect ?? null;
+    try {
+      if (match === null) throw new PathNotFoundError(path);
+      if (match.targets.length === 0) throw new MethodNotAllowedError(method, match.allowed);
+      const call = new HttpCall(request, path, search, this.#limits, this.#live);
+      const target = choose(match.targets, match.values, call);
+      if (target === null) throw new PathNotFoundError(path);
+      times = target.times;
+      dialect = target.dialect;
+      response = await target.route.handle(call);
+    } catch (error) {
+      const owner = dialect ?? this.#router.ownerOf(path);
+      if (!isRequestError(error) && !isDomainError(error)) {
+        // A client that went away in the middle of its body is not a fault of the server.
+        if (request.signal.aborted)
+          this.#logger.debug({ method, path, err: error }, "request was broken off");
+        else this.#logger.error({ method, path, err: error }, "request failed");
+      }
+      response = owner.errors(error);
+    }
+    const seconds = (performance.now() - startedAt) / 1_000;
+    times.record(response.status, seconds);
+    if (this.#logsRequests) {
+      this.#logger.debug({ method, path, status: response.status, ms: seconds * 1_000 }, "request");
+    }
+    return response;
+  };
+}
+
+class HttpCall implements Call {
+  readonly request: Request;
+  readonly path: string;
+  readonly search: string;
+  readonly role: Role = "anonymous";
+  params: Readonly<Record<string, string>> = NO_PARAMS;
+  readonly #limits: ServerLimits;
+  readonly #live: LiveRequests;
+
+  constructor(request: Request, path: string, search: string, limits: ServerLimits, live: LiveRequests) {
+    this.request = request;
+    this.path = path;
+    this.search = search;
+    this.#limits = limits;
+    this.#live = live;
+  }
+
+  readJson(): Promise<JsonBody> {
+    return readJsonBody(this.request, this.#limits);
+  }
+
+  live(): LiveRequest {
+    return this.#live.enter(this.request);
+  }
+}
+
+/** The first route that takes the call; leaves the call with that route's parameters. */
+function choose(targets: readonly Target[], values: readonly string[], call: HttpCall): Target | null {
+  for (const target of targets) {
+    if (values.length > 0) {
+      call.params = Object.fromEntries(
+        target.parameterNames.map((name, place) => [name, decode(values[place] ?? "")]),
+      );
+    }
+    if (target.route.matches === undefined || target.route.matches(call)) return target;
+  }
+  return null;
+}
+
+/** A text that is not rightly encoded stands for itself; nothing will have that name. */
+function decode(text: string): string {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,27 @@
+/** The limits and timers of the HTTP side; each has its unit in its name. */
+export interface ServerLimits {
+  /** Longest JSON body. */
+  readonly maxBodyBytes: number;
+  /** Longest artifact. */
+  readonly maxArtifactBytes: number;
+  /** Deepest nesting of a JSON body. */
+  readonly maxJsonDepth: number;
+  /** A connection on which nothing moves is closed after this; at most 255 s, more than the longest wait. */
+  readonly idleTimeoutMs: number;
+  /** How often a silent event stream carries a comment. */
+  readonly keepAliveMs: number;
+  /** How often a followed log is looked at when no news came. */
+  readonly safetyPollMs: number;
+  /** How long a closing server waits for requests that are under way. */
+  readonly closeTimeoutMs: number;
+}
+
+export const DEFAULT_SERVER_LIMITS: ServerLimits = {
+  maxBodyBytes: 16 * 1024 * 1024,
+  maxArtifactBytes: 64 * 1024 * 1024 * 1024,
+  maxJsonDepth: 100,
+  idleTimeoutMs: 180_000,
+  keepAliveMs: 15_000,
+  safetyPollMs: 5_000,
+  closeTimeoutMs: 10_000,
+};

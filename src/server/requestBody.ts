@@ -1,0 +1,90 @@
+/**
+ * Reads a JSON body strictly: bounded while it is read, UTF-8 without faults, nesting bounded before it is
+ * parsed. The only place where bytes from outside become values.
+ */
+import {
+  BodyTooLargeError,
+  MalformedBodyError,
+  UnsupportedMediaTypeError,
+} from "../dialects/requestErrors.ts";
+import type { JsonBody } from "../dialects/route.ts";
+import type { ServerLimits } from "./limits.ts";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+const EMPTY: JsonBody = { value: undefined, bytes: new Uint8Array(0) };
+
+/**
+ * @throws UnsupportedMediaTypeError where the type is given and is not JSON, BodyTooLargeError,
+ *   MalformedBodyError
+ */
+export async function readJsonBody(request: Request, limits: ServerLimits): Promise<JsonBody> {
+  const type = request.headers.get("content-type");
+  if (type !== null && type !== "application/json" && !isJsonType(type)) {
+    throw new UnsupportedMediaTypeError(type, "application/json");
+  }
+  const bytes = await readBytes(request, limits.maxBodyBytes);
+  if (bytes.byteLength === 0) return EMPTY;
+  checkDepth(bytes, limits.maxJsonDepth);
+  return { value: parse(bytes), bytes };
+}
+
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const length = request.headers.get("content-length");
+  if (length !== null) {
+    if (Number(length) > maxBytes) throw new BodyTooLargeError(maxBytes);
+    return request.bytes();
+  }
+  // Without a length (chunked) only counting tells when it is too much.
+  if (request.body === null) return EMPTY.bytes;
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of request.body) {
+    total += chunk.byteLength;
+    if (total > maxBytes) throw new BodyTooLargeError(maxBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function parse(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw new MalformedBodyError("the body is not valid UTF-8");
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? error.message : "cannot be parsed";
+    throw new MalformedBodyError(`the body is not valid JSON: ${reason.slice(0, 200)}`);
+  }
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/**
+ * Deep nesting would cost stack in everything that walks the value later. A body that is shorter than the
+ * allowed depth cannot be too deep, which spares the small bodies of the hot routes.
+ */
+function checkDepth(bytes: Uint8Array, maxDepth: number): void {
+  if (bytes.byteLength <= maxDepth) return;
+  let depth = 0;
+  let isInText = false;
+  for (let at = 0; at < bytes.byteLength; at++) {
+    const byte = bytes[at];
+    if (isInText) {
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) isInText = false;
+    } else if (byte === QUOTE) isInText = true;
+    else if (byte === 0x5b || byte === 0x7b) {
+      depth++;
+      if (depth > maxDepth) throw new MalformedBodyError(`the body is nested deeper than ${maxDepth} levels`);
+    } else if (byte === 0x5d || byte === 0x7d) depth--;
+  }
+}
+
+function isJsonType(type: string): boolean {
+  return /^\s*[\w.+-]+\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
+}

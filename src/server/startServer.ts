@@ -1,0 +1,110 @@
+/**
+ * Starts the HTTP process: every API over one engine, on any number of addresses.
+ *
+ * ```ts
+ * const server = await startServer({ engine, blobs, listen: [{ host: "127.0.0.1", port: 8000 }], logger });
+ * console.log(server.addresses[0]?.url);
+ * await server.close();
+ * ```
+ */
+import type { Server } from "bun";
+import type { Logger } from "pino";
+import type { Dialect } from "../dialects/dialect.ts";
+import { yardmasterDialect } from "../dialects/yardmaster/yardmasterDialect.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { BlobStore } from "../store/blobs/blobStore.ts";
+import { HttpHandler } from "./httpHandler.ts";
+import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
+import { formatAddress, type ListenAddress, listen } from "./listen.ts";
+import { LiveRequests } from "./liveRequests.ts";
+import { Metrics } from "./metrics.ts";
+import { operationRoutes } from "./operationRoutes.ts";
+import { Router } from "./router.ts";
+
+export interface StartServerOptions {
+  readonly engine: Engine;
+  readonly blobs: BlobStore;
+  /** At least one. All are opened, or none. */
+  readonly listen: readonly ListenAddress[];
+  readonly logger: Logger;
+  /** What is absent is as in `DEFAULT_SERVER_LIMITS`. */
+  readonly limits?: Partial<ServerLimits>;
+  /** APIs beside Yardmaster's own; on a path that several have they are asked first. */
+  readonly dialects?: readonly Dialect[];
+}
+
+export interface BoundAddress extends ListenAddress {
+  /** `http://host:port`, the port as it really is. */
+  readonly url: string;
+}
+
+export interface RunningServer {
+  readonly addresses: readonly BoundAddress[];
+  /**
+   * Takes no more requests, ends the long polls and streams, waits for the others up to
+   * `closeTimeoutMs`, then cuts them off. The engine stays open.
+   */
+  close(): Promise<void>;
+}
+
+/** @throws PortInUseError, ListenError; nothing is left open then */
+export async function startServer(options: StartServerOptions): Promise<RunningServer> {
+  const { engine, blobs, logger } = options;
+  const limits: ServerLimits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
+  const native = yardmasterDialect({ engine, blobs, ...limits });
+  const metrics = new Metrics(engine);
+  const dialects: Dialect[] = [...(options.dialects ?? [])];
+  const operations = operationRoutes({ engine, metrics, describedDialects: () => dialects });
+  dialects.push({ ...native, routes: [...native.routes, ...operations] });
+
+  const router = new Router(dialects);
+  const live = new LiveRequests();
+  const handler = new HttpHandler({ router, limits, live, logger });
+  metrics.observe([...router.targets.map((target) => target.times), handler.unmatched]);
+
+  const servers: Server<undefined>[] = [];
+  try {
+    for (const address of options.listen) {
+      servers.push(
+        listen(address, {
+          idleTimeoutMs: limits.idleTimeoutMs,
+          // JSON bodies have their own, smaller limit, which is counted where they are read.
+          maxRequestBodyBytes: Math.max(limits.maxArtifactBytes, limits.maxBodyBytes) + 1,
+          fetch: handler.handle,
+        }),
+      );
+    }
+  } catch (error) {
+    await Promise.all(servers.map((server) => server.stop(true)));
+    throw error;
+  }
+  const addresses = servers.map((server, place) => boundAddress(server, options.listen[place]));
+  let closing: Promise<void> | null = null;
+  return {
+    addresses,
+    close: () => {
+      closing ??= closeAll(servers, live, limits.closeTimeoutMs);
+      return closing;
+    },
+  };
+}
+
+function boundAddress(server: Server<undefined>, asked: ListenAddress | undefined): BoundAddress {
+  const host = asked?.host ?? server.hostname ?? "127.0.0.1";
+  const port = server.port ?? asked?.port ?? 0;
+  return { host, port, url: `http://${formatAddress({ host, port })}` };
+}
+
+async function closeAll(
+  servers: readonly Server<undefined>[],
+  live: LiveRequests,
+  timeoutMs: number,
+): Promise<void> {
+  const stopped = Promise.all(servers.map((server) => server.stop(false)));
+  live.endAll();
+  const { promise: timedOut, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, timeoutMs);
+  await Promise.race([stopped, timedOut]);
+  clearTimeout(timer);
+  await Promise.all(servers.map((server) => server.stop(true)));
+}

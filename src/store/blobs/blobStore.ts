@@ -1,0 +1,50 @@
+/**
+ * Files under the name of their content: the SHA-256 of their bytes, in small hexadecimal digits. What is
+ * stored is never changed, so the same bytes can be put by many at once and are kept once.
+ */
+
+/** A stored file. */
+export interface StoredBlob {
+  readonly sizeBytes: number;
+  /** The bytes from `start` (inclusive) to `end` (exclusive), to be sent without being held in memory. */
+  body(start: number, end: number): Blob | ReadableStream<Uint8Array>;
+}
+
+export interface PutReceipt {
+  readonly sizeBytes: number;
+  /** False when the bytes were there already. */
+  readonly isNew: boolean;
+}
+
+export interface BlobStore {
+  /**
+   * Stores the stream's bytes durably. Nothing stays behind when it fails.
+   *
+   * @throws BlobTooLargeError, BlobMismatchError, StoreUnavailableError (disk full, read-only)
+   */
+  put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt>;
+  /** Null when nothing has that hash. */
+  open(sha256: string): Promise<StoredBlob | null>;
+}
+
+/** The stream is longer than allowed. */
+export class BlobTooLargeError extends Error {
+  override readonly name = "BlobTooLargeError";
+  readonly maxBytes: number;
+  constructor(maxBytes: number) {
+    super(`larger than ${maxBytes} bytes`);
+    this.maxBytes = maxBytes;
+  }
+}
+
+/** The stream's bytes have another hash than the one they were to be stored under. */
+export class BlobMismatchError extends Error {
+  override readonly name = "BlobMismatchError";
+  readonly expected: string;
+  readonly actual: string;
+  constructor(expected: string, actual: string) {
+    super(`the bytes have the SHA-256 ${actual}, not ${expected}`);
+    this.expected = expected;
+    this.actual = actual;
+  }
+}
