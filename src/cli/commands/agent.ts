@@ -1,0 +1,70 @@
+/** `yardmaster agent`: claims jobs from a server and runs them on this machine. */
+import { join, resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { declareCommand, invoke } from "../commandLine.ts";
+
+export function agentCommand(): Command {
+  return declareCommand({
+    usage: "agent",
+    summary: "run jobs of a server on this machine",
+    description:
+      "Run jobs of a server on this machine. SIGTERM drains: no new jobs, those that run may finish. SIGINT, or a second " +
+      "SIGTERM, stops: running jobs are ended and put back.",
+    settings: ["client", "agent"],
+    examples: [
+      ["yardmaster agent", "all queues, all cores, of the server on this machine"],
+      [
+        "yardmaster agent --server http://10.0.0.5:8000 --queue gpu --accelerators 4 --label gpu=a100",
+        "one of a team's",
+      ],
+    ],
+    hasJson: false,
+  })
+    .addOption(new Option("--exit-with-parent", "stop when standard input ends").hideHelp())
+    .action(async (options: { exitWithParent?: boolean }, command: Command) => {
+      const { terminal, values, client } = invoke(command);
+      const { startAgent } = await import("../../agent/agent.ts");
+      const agent = await startAgent({
+        serverUrl: client.baseUrl,
+        apiKey: values.apiKey ?? undefined,
+        workerId: values.agentId ?? undefined,
+        name: values.agentName ?? undefined,
+        queues: values.agentQueues,
+        cpu: values.agentCpu ?? undefined,
+        accelerators: values.agentAccelerators,
+        memoryMb: values.agentMemoryMb ?? undefined,
+        labels: values.agentLabels,
+        stateDir: resolve(values.agentStateDir ?? join(values.data, "agent")),
+        graceMs: values.agentGraceMs,
+        drainTimeoutMs: values.agentDrainTimeoutMs,
+        maxLogBytes: values.agentMaxLogBytes,
+      });
+      const stop = (): void => void agent.stop();
+      if (options.exitWithParent === true) void whenInputEnds().then(stop);
+      else terminal.note(`agent ${agent.workerId} works for ${client.baseUrl}`);
+      let asked = 0;
+      const onSignal = (signal: NodeJS.Signals): void => {
+        asked += 1;
+        if (asked > 2) process.exit(1);
+        if (signal === "SIGTERM" && asked === 1) {
+          terminal.note("draining: jobs that run may finish; once more to stop them");
+          void agent.drain();
+        } else stop();
+      };
+      process.on("SIGTERM", onSignal);
+      process.on("SIGINT", onSignal);
+      await agent.finished;
+      process.exit(0);
+    });
+}
+
+/** Our parent holds the other end of standard input: it ends when the parent does, however that happens. */
+async function whenInputEnds(): Promise<void> {
+  try {
+    for await (const _ of Bun.stdin.stream()) {
+      // Nothing is said on it.
+    }
+  } catch {
+    // A broken input is an ended one.
+  }
+}

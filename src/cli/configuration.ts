@@ -1,0 +1,135 @@
+/**
+ * What is in force: flags, then `YARDMASTER_*` variables, then the configuration file, then defaults.
+ *
+ * ```ts
+ * const { values, entries } = resolveConfiguration({ flags: { listen: ["127.0.0.1:0"] }, env: process.env, cwd });
+ * values.listen; // ["127.0.0.1:0"]
+ * ```
+ */
+import { type ConfigurationFile, readConfigurationFile } from "./configurationFile.ts";
+import { SettingValueError } from "./settingKind.ts";
+import {
+  defaultTextOf,
+  flagOf,
+  SETTINGS,
+  type Setting,
+  type SettingGroup,
+  type SettingName,
+  type SettingValues,
+  variableOf,
+} from "./settings.ts";
+import { UsageError } from "./usageError.ts";
+
+/** One setting in force, for `yardmaster config`. */
+export interface ConfigurationEntry {
+  readonly key: string;
+  readonly group: SettingGroup;
+  /** Null when nothing is set; a secret is masked. */
+  readonly value: unknown;
+  /** The value as a user would write it. */
+  readonly text: string;
+  /** `flag --listen`, `variable YARDMASTER_LISTEN`, `file yardmaster.toml` or `default`. */
+  readonly source: string;
+}
+
+export interface Configuration {
+  readonly values: SettingValues;
+  readonly entries: readonly ConfigurationEntry[];
+  /** Path of the file that was read. */
+  readonly file: string | null;
+}
+
+export interface ConfigurationInput {
+  /** Given flags: a text, for a list the texts in order, for a switch true. */
+  readonly flags: Readonly<Partial<Record<SettingName, unknown>>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The file that `--config` names. */
+  readonly configFile?: string | null;
+  readonly cwd: string;
+}
+
+/** @throws UsageError naming where the wrong value stands and what is allowed */
+export function resolveConfiguration(input: ConfigurationInput): Configuration {
+  const named = input.configFile ?? (input.env.YARDMASTER_CONFIG || null);
+  const file = readConfigurationFile(named, input.cwd);
+  const entries: ConfigurationEntry[] = [];
+
+  const optional = <T>(name: SettingName, setting: Setting<T>): T | null => {
+    const { value, text, source } = find(name, setting, input, file);
+    const isMasked = setting.isSecret === true && value !== null;
+    entries.push({
+      key: setting.key,
+      group: setting.group,
+      value: isMasked ? "***" : value,
+      text: isMasked ? "***" : text,
+      source,
+    });
+    return value;
+  };
+  const required = <T>(name: SettingName, setting: Setting<T>): T => {
+    const value = optional(name, setting);
+    if (value === null) throw new UsageError(`the setting ${setting.key} has no value`);
+    return value;
+  };
+
+  const s = SETTINGS;
+  const values: SettingValues = {
+    server: required("server", s.server),
+    apiKey: optional("apiKey", s.apiKey),
+    listen: required("listen", s.listen),
+    data: required("data", s.data),
+    insecure: required("insecure", s.insecure),
+    logLevel: required("logLevel", s.logLevel),
+    leaseMs: required("leaseMs", s.leaseMs),
+    retainSucceededMs: optional("retainSucceededMs", s.retainSucceededMs),
+    retainFailedMs: optional("retainFailedMs", s.retainFailedMs),
+    retainCancelledMs: optional("retainCancelledMs", s.retainCancelledMs),
+    maxBodyBytes: required("maxBodyBytes", s.maxBodyBytes),
+    maxArtifactBytes: required("maxArtifactBytes", s.maxArtifactBytes),
+    agentName: optional("agentName", s.agentName),
+    agentId: optional("agentId", s.agentId),
+    agentQueues: required("agentQueues", s.agentQueues),
+    agentCpu: optional("agentCpu", s.agentCpu),
+    agentAccelerators: required("agentAccelerators", s.agentAccelerators),
+    agentMemoryMb: optional("agentMemoryMb", s.agentMemoryMb),
+    agentLabels: required("agentLabels", s.agentLabels),
+    agentStateDir: optional("agentStateDir", s.agentStateDir),
+    agentGraceMs: required("agentGraceMs", s.agentGraceMs),
+    agentDrainTimeoutMs: optional("agentDrainTimeoutMs", s.agentDrainTimeoutMs),
+    agentMaxLogBytes: required("agentMaxLogBytes", s.agentMaxLogBytes),
+  };
+  return { values, entries, file: file?.path ?? null };
+}
+
+function find<T>(
+  name: SettingName,
+  setting: Setting<T>,
+  input: ConfigurationInput,
+  file: ConfigurationFile | null,
+): { value: T | null; text: string; source: string } {
+  const given = (raw: unknown, where: string, source: string) => {
+    const value = read(setting, raw, where);
+    return { value, text: setting.kind.show(value), source };
+  };
+  const flag = input.flags[name];
+  if (flag !== undefined) return given(flag, flagOf(setting), `flag ${flagOf(setting)}`);
+  const variable = variableOf(setting);
+  const fromEnv = input.env[variable];
+  // An empty variable is how shells and container files leave one unset.
+  if (fromEnv !== undefined && fromEnv !== "") return given(fromEnv, variable, `variable ${variable}`);
+  if (file?.values.has(setting.key)) {
+    return given(file.values.get(setting.key), `${file.path}: ${setting.key}`, `file ${file.path}`);
+  }
+  return { value: setting.default, text: defaultTextOf(setting), source: "default" };
+}
+
+function read<T>(setting: Setting<T>, raw: unknown, where: string): T {
+  try {
+    return setting.kind.read(raw);
+  } catch (error) {
+    if (!(error instanceof SettingValueError)) throw error;
+    throw new UsageError(
+      setting.isSecret === true ? `${where}: expected ${setting.kind.allowed}` : `${where}: ${error.message}`,
+    );
+  }
+}

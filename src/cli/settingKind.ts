@@ -1,0 +1,207 @@
+/** The kinds of value a setting can have: how each is read from text or from the file, and shown. */
+import { BYTE_SIZE_FORM, formatByteSize, parseByteSize } from "./byteSize.ts";
+import { DURATION_FORM, formatDuration, parseDuration } from "./duration.ts";
+
+/** A value that does not fit its setting; `allowed` says what does. */
+export class SettingValueError extends Error {
+  override readonly name = "SettingValueError";
+}
+
+export interface SettingKind<T> {
+  /** Stands for the value in help: `--data <dir>`. Null for a switch, which takes none. */
+  readonly placeholder: string | null;
+  /** May be given several times on the command line, and as a list in the file. */
+  readonly isList: boolean;
+  /** What is allowed, for help and errors. */
+  readonly allowed: string;
+  /**
+   * Reads a flag (text; for a list the texts in order), a variable (text) or a value of the file (anything).
+   *
+   * @throws SettingValueError when the value does not fit
+   */
+  read(value: unknown): T;
+  /** The value as a user would write it. */
+  show(value: T): string;
+}
+
+function refuse(allowed: string, value: unknown): SettingValueError {
+  return new SettingValueError(`expected ${allowed}, got ${JSON.stringify(value) ?? String(value)}`);
+}
+
+/** Texts of a list: a list as it is, a text split at commas. */
+function listOfTexts(value: unknown, allowed: string): string[] {
+  const items: unknown[] = Array.isArray(value) ? value : [value];
+  const texts: string[] = [];
+  for (const item of items) {
+    if (typeof item !== "string") throw refuse(allowed, value);
+    texts.push(
+      ...item
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    );
+  }
+  return texts;
+}
+
+/** Any text. */
+export function text(placeholder: string, allowed: string): SettingKind<string> {
+  return {
+    placeholder,
+    isList: false,
+    allowed,
+    read(value) {
+      if (typeof value !== "string" || value === "") throw refuse(allowed, value);
+      return value;
+    },
+    show: (value) => value,
+  };
+}
+
+/** One or more texts, as a list or with commas between them. */
+export function texts(placeholder: string, allowed: string): SettingKind<readonly string[]> {
+  return {
+    placeholder,
+    isList: true,
+    allowed,
+    read(value) {
+      const items = listOfTexts(value, allowed);
+      if (items.length === 0) throw refuse(allowed, value);
+      return items;
+    },
+    show: (value) => value.join(","),
+  };
+}
+
+/** `key=value` pairs, as a list, with commas between them, or as a table of the file. */
+export function labels(): SettingKind<Readonly<Record<string, string>>> {
+  const allowed = "labels such as gpu=a100";
+  return {
+    placeholder: "key=value",
+    isList: true,
+    allowed,
+    read(value) {
+      if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+        const pairs = Object.entries(value).map(([key, label]) => {
+          if (typeof label !== "string") throw refuse(allowed, value);
+          return [key, label] as const;
+        });
+        return Object.fromEntries(pairs);
+      }
+      return Object.fromEntries(
+        listOfTexts(value, allowed).map((pair) => {
+          const cut = pair.indexOf("=");
+          if (cut < 1) throw refuse(allowed, pair);
+          return [pair.slice(0, cut), pair.slice(cut + 1)] as const;
+        }),
+      );
+    },
+    show: (value) =>
+      Object.entries(value)
+        .map(([key, label]) => `${key}=${label}`)
+        .join(","),
+  };
+}
+
+/** A whole number between two bounds. */
+export function integer(placeholder: string, min: number, max: number): SettingKind<number> {
+  const allowed = `a whole number from ${min} to ${max}`;
+  return {
+    placeholder,
+    isList: false,
+    allowed,
+    read(value) {
+      const number = typeof value === "string" && /^-?\d+$/.test(value.trim()) ? Number(value) : value;
+      if (typeof number !== "number" || !Number.isSafeInteger(number) || number < min || number > max) {
+        throw refuse(allowed, value);
+      }
+      return number;
+    },
+    show: String,
+  };
+}
+
+/** Milliseconds: a number of them, or a duration such as `30s`. */
+export function durationMs(minMs: number): SettingKind<number> {
+  const allowed = `${DURATION_FORM}, or a number of milliseconds${minMs > 0 ? `, at least ${minMs}` : ""}`;
+  return {
+    placeholder: "duration",
+    isList: false,
+    allowed,
+    read(value) {
+      const ms = typeof value === "string" ? parseDuration(value, "ms") : value;
+      if (typeof ms !== "number" || !Number.isSafeInteger(ms) || ms < minMs) throw refuse(allowed, value);
+      return ms;
+    },
+    show: formatDuration,
+  };
+}
+
+/** Milliseconds, or `never`, which reads as null. */
+export function durationMsOrNever(minMs: number): SettingKind<number | null> {
+  const duration = durationMs(minMs);
+  const allowed = `${duration.allowed}; or never`;
+  return {
+    ...duration,
+    allowed,
+    read(value) {
+      if (value === "never") return null;
+      try {
+        return duration.read(value);
+      } catch {
+        throw refuse(allowed, value);
+      }
+    },
+    show: (value) => (value === null ? "never" : duration.show(value)),
+  };
+}
+
+/** Bytes: a number of them, or a size such as `64MiB`. */
+export function byteSize(minBytes: number): SettingKind<number> {
+  const allowed = `${BYTE_SIZE_FORM}${minBytes > 0 ? `, at least ${minBytes}` : ""}`;
+  return {
+    placeholder: "size",
+    isList: false,
+    allowed,
+    read(value) {
+      const bytes = typeof value === "string" ? parseByteSize(value) : value;
+      if (typeof bytes !== "number" || !Number.isSafeInteger(bytes) || bytes < minBytes) {
+        throw refuse(allowed, value);
+      }
+      return bytes;
+    },
+    show: formatByteSize,
+  };
+}
+
+/** On or off: a flag without a value; `true` or `false` in a variable or the file. */
+export function toggle(): SettingKind<boolean> {
+  const allowed = "true or false";
+  return {
+    placeholder: null,
+    isList: false,
+    allowed,
+    read(value) {
+      if (value === true || value === "true" || value === "1") return true;
+      if (value === false || value === "false" || value === "0" || value === "") return false;
+      throw refuse(allowed, value);
+    },
+    show: String,
+  };
+}
+
+/** One of a few words. */
+export function choice<const W extends string>(words: readonly W[]): SettingKind<W> {
+  const allowed = `one of ${words.join(", ")}`;
+  return {
+    placeholder: words.join("|"),
+    isList: false,
+    allowed,
+    read(value) {
+      const word = words.find((candidate) => candidate === value);
+      if (word === undefined) throw refuse(allowed, value);
+      return word;
+    },
+    show: (value) => value,
+  };
+}

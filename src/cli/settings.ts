@@ -1,0 +1,248 @@
+/**
+ * Every setting of Yardmaster in one table. Flags, help, `yardmaster config`, the check of the
+ * configuration file and `docs/configuration.md` all come from here.
+ *
+ * A setting `agent.cpu` is the flag `--cpu` of the commands in `commands`, the variable
+ * `YARDMASTER_AGENT_CPU`, and `cpu` in the section `[agent]` of the file.
+ */
+import {
+  byteSize,
+  choice,
+  durationMs,
+  durationMsOrNever,
+  integer,
+  labels,
+  type SettingKind,
+  text,
+  texts,
+  toggle,
+} from "./settingKind.ts";
+
+/** Who reads a setting; its flag is on the commands of that group. */
+export type SettingGroup = "server" | "agent" | "client";
+
+export interface Setting<T> {
+  readonly group: SettingGroup;
+  /** Place in the file: `lease-ms`, or `agent.cpu` for `cpu` in `[agent]`. */
+  readonly key: string;
+  readonly kind: SettingKind<T>;
+  /** Null where absence means something of its own, told by `defaultText`. */
+  readonly default: T | null;
+  readonly defaultText?: string;
+  readonly description: string;
+  /** Never shown; can be set by a variable or the file alone, since others can read a command line. */
+  readonly isSecret?: true;
+}
+
+function define<T>(setting: Setting<T>): Setting<T> {
+  return setting;
+}
+
+const MAX_COUNT = 1_000_000;
+
+export const SETTINGS = {
+  server: define({
+    group: "client",
+    key: "server",
+    kind: text("url", "the address of a server, such as http://127.0.0.1:8000"),
+    default: "http://127.0.0.1:8000",
+    description: "Server that the agent and the commands talk to.",
+  }),
+  apiKey: define({
+    group: "client",
+    key: "api-key",
+    kind: text("key", "an API key"),
+    default: null,
+    defaultText: "none",
+    description: "Key sent with every request to the server.",
+    isSecret: true,
+  }),
+  listen: define({
+    group: "server",
+    key: "listen",
+    kind: texts(
+      "host:port",
+      "HOST:PORT, such as 127.0.0.1:8000, [::1]:8000 or 127.0.0.1:0 for any free port",
+    ),
+    default: ["127.0.0.1:8000"],
+    description: "Address to serve on. Can be given several times. Port 0 takes any free port.",
+  }),
+  data: define({
+    group: "server",
+    key: "data",
+    kind: text("dir", "a folder"),
+    default: "./yardmaster-data",
+    description: "Folder of everything the server keeps. Made when it is not there.",
+  }),
+  insecure: define({
+    group: "server",
+    key: "insecure",
+    kind: toggle(),
+    default: false,
+    description:
+      "Allow addresses that other machines can reach. There are no API keys yet: whoever reaches such an address can run commands on every agent.",
+  }),
+  logLevel: define({
+    group: "server",
+    key: "log-level",
+    kind: choice(["debug", "info", "warn", "error", "silent"]),
+    default: "info",
+    description: "Least severe line that the server logs to stderr.",
+  }),
+  leaseMs: define({
+    group: "server",
+    key: "lease-ms",
+    kind: durationMs(1_000),
+    default: 30_000,
+    description: "How long a job stays with a worker that is not heard from, before another one gets it.",
+  }),
+  retainSucceededMs: define({
+    group: "server",
+    key: "retain-succeeded-ms",
+    kind: durationMsOrNever(0),
+    default: 7 * 86_400_000,
+    description: "How long succeeded jobs are kept with their logs. `never` deletes none.",
+  }),
+  retainFailedMs: define({
+    group: "server",
+    key: "retain-failed-ms",
+    kind: durationMsOrNever(0),
+    default: 30 * 86_400_000,
+    description: "How long failed jobs are kept with their logs. `never` deletes none.",
+  }),
+  retainCancelledMs: define({
+    group: "server",
+    key: "retain-cancelled-ms",
+    kind: durationMsOrNever(0),
+    default: 7 * 86_400_000,
+    description: "How long cancelled jobs are kept with their logs. `never` deletes none.",
+  }),
+  maxBodyBytes: define({
+    group: "server",
+    key: "max-body-bytes",
+    kind: byteSize(1024),
+    default: 16 * 1024 * 1024,
+    description: "Largest body of one request, files excepted.",
+  }),
+  maxArtifactBytes: define({
+    group: "server",
+    key: "max-artifact-bytes",
+    kind: byteSize(1),
+    default: 64 * 1024 ** 3,
+    description: "Largest file that can be stored.",
+  }),
+  agentName: define({
+    group: "agent",
+    key: "agent.name",
+    kind: text("name", "a name"),
+    default: null,
+    defaultText: "the machine's name",
+    description: "Name of the agent in lists.",
+  }),
+  agentId: define({
+    group: "agent",
+    key: "agent.id",
+    kind: text("id", "an id"),
+    default: null,
+    defaultText: "made at the first start and kept in the state folder",
+    description: "Id of the agent as a worker; no two agents may share one.",
+  }),
+  agentQueues: define({
+    group: "agent",
+    key: "agent.queue",
+    kind: texts("queue", "names of queues, or * for every queue"),
+    default: ["*"],
+    description: "Queue to take jobs from. Can be given several times; `*` is every queue.",
+  }),
+  agentCpu: define({
+    group: "agent",
+    key: "agent.cpu",
+    kind: integer("n", 0, MAX_COUNT),
+    default: null,
+    defaultText: "the machine's cores",
+    description: "CPU slots to give to jobs.",
+  }),
+  agentAccelerators: define({
+    group: "agent",
+    key: "agent.accelerators",
+    kind: integer("n", 0, 1024),
+    default: 0,
+    description: "Accelerators to give to jobs, handed out by index.",
+  }),
+  agentMemoryMb: define({
+    group: "agent",
+    key: "agent.memory-mb",
+    kind: integer("MiB", 0, 1_000_000_000),
+    default: null,
+    defaultText: "the machine's memory",
+    description: "Memory to give to jobs, in MiB.",
+  }),
+  agentLabels: define({
+    group: "agent",
+    key: "agent.label",
+    kind: labels(),
+    default: {},
+    description: "Label that jobs can require of a worker. Can be given several times.",
+  }),
+  agentStateDir: define({
+    group: "agent",
+    key: "agent.state-dir",
+    kind: text("dir", "a folder"),
+    default: null,
+    defaultText: "the folder `agent` in the data folder",
+    description: "Folder of the agent's workspaces and journal. One agent a folder.",
+  }),
+  agentGraceMs: define({
+    group: "agent",
+    key: "agent.grace-ms",
+    kind: durationMs(0),
+    default: 5_000,
+    description: "Time between SIGTERM and SIGKILL when a job is ended.",
+  }),
+  agentDrainTimeoutMs: define({
+    group: "agent",
+    key: "agent.drain-timeout-ms",
+    kind: durationMsOrNever(0),
+    default: null,
+    defaultText: "never",
+    description:
+      "How long a draining agent waits for its jobs before it puts them back. `never` waits for ever.",
+  }),
+  agentMaxLogBytes: define({
+    group: "agent",
+    key: "agent.max-log-bytes",
+    kind: byteSize(64 * 1024),
+    default: 64 * 1024 * 1024,
+    description: "Output kept of one job. Of more than that, the start and the last part are kept.",
+  }),
+} as const;
+
+export type SettingName = keyof typeof SETTINGS;
+export const SETTING_NAMES = Object.keys(SETTINGS).filter((name): name is SettingName => name in SETTINGS);
+
+type ValueOf<S> = S extends Setting<infer T> ? T : never;
+/** Settings without a default of their own are null unless somebody sets them. */
+type NullableNames = "apiKey" | "agentName" | "agentId" | "agentCpu" | "agentMemoryMb" | "agentStateDir";
+/** The value in force of every setting. */
+export type SettingValues = {
+  readonly [N in SettingName]: N extends NullableNames
+    ? ValueOf<(typeof SETTINGS)[N]> | null
+    : ValueOf<(typeof SETTINGS)[N]>;
+};
+
+/** `YARDMASTER_AGENT_CPU` for `agent.cpu`. */
+export function variableOf(setting: Pick<Setting<unknown>, "key">): string {
+  return `YARDMASTER_${setting.key.toUpperCase().replaceAll(/[.-]/g, "_")}`;
+}
+
+/** `--cpu` for `agent.cpu`. */
+export function flagOf(setting: Pick<Setting<unknown>, "key">): string {
+  return `--${setting.key.replace(/^agent\./, "")}`;
+}
+
+/** The default as a user would write it, or in words. */
+export function defaultTextOf(setting: Setting<unknown>): string {
+  if (setting.defaultText !== undefined) return setting.defaultText;
+  const shown = setting.default === null ? "" : setting.kind.show(setting.default);
+  return shown === "" ? "none" : shown;
+}
