@@ -1,0 +1,254 @@
+/**
+ * The agent: claims jobs, runs them, reports how they ended.
+ *
+ * ```ts
+ * const agent = await startAgent({ serverUrl: "http://127.0.0.1:8000", cpu: 4 });
+ * process.once("SIGTERM", () => agent.drain());
+ * await agent.finished;
+ * ```
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type JobResult, YardmasterClient } from "@yardmaster/client";
+import { type AgentOptions, type AgentSettings, agentSettings } from "./agentOptions.ts";
+import { ClaimLoop } from "./claimLoop.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { baseEnvironment } from "./environment.ts";
+import { exchangeRunMark, workerIdentity } from "./identity.ts";
+import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
+import { LeaseKeeper } from "./leaseKeeper.ts";
+import { endMarkedProcesses } from "./leftovers.ts";
+import { LogShipper } from "./logShipper.ts";
+import { Prefetch } from "./prefetch.ts";
+import { ResultSender } from "./resultSender.ts";
+import { RUNNERS } from "./runners.ts";
+import { ServerLink } from "./serverLink.ts";
+import { Slots } from "./slots.ts";
+import { lockStateDir } from "./stateLock.ts";
+import { startWatchdog } from "./watchdog.ts";
+import { Workspaces } from "./workspaces.ts";
+
+export interface RunningAgent {
+  readonly workerId: string;
+  /** Resolves when the server knows the worker; rejects if the agent ends before. */
+  readonly registered: Promise<void>;
+  /** Claims nothing more, lets running jobs end, delivers what there is. Resolves with `finished`. */
+  drain(): Promise<void>;
+  /** Ends running jobs and gives them back. Resolves with `finished`. */
+  stop(): Promise<void>;
+  /** Resolves when nothing runs any more and everything is delivered or on disk. */
+  readonly finished: Promise<void>;
+}
+
+/** Looks whether the end is reached this often while nothing tells of it. */
+const SETTLE_POLL_MS = 10;
+
+/**
+ * Starts an agent. Does not wait for the server: it is tried for as long as the agent runs.
+ *
+ * @throws RangeError for an option out of range, StateDirError when another agent uses the state directory.
+ */
+export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
+  const settings = agentSettings(options, [...RUNNERS.keys()]);
+  const { stateDir, log } = settings;
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const unlock = lockStateDir(stateDir);
+  try {
+    const mark = crypto.randomUUID();
+    const previousMark = exchangeRunMark(stateDir, mark);
+    if (previousMark !== null) {
+      const ended = await endMarkedProcesses(previousMark, settings.graceMs);
+      if (ended > 0) log.warn("ended processes that an earlier run had left", { processes: ended });
+    }
+    return new Agent(settings, options.client, mark, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+class Agent implements RunningAgent {
+  readonly workerId: string;
+  readonly registered: Promise<void>;
+  readonly finished: Promise<void>;
+  readonly #settings: AgentSettings;
+  readonly #unlock: () => void;
+  readonly #journal: Journal;
+  readonly #workspaces: Workspaces;
+  readonly #link: ServerLink;
+  readonly #logs: LogShipper;
+  readonly #results: ResultSender;
+  readonly #leases: LeaseKeeper;
+  readonly #dispatcher: Dispatcher;
+  readonly #claims: ClaimLoop;
+  readonly #watchdog: ReturnType<typeof startWatchdog>;
+  readonly #finish = Promise.withResolvers<void>();
+  #ending: "no" | "draining" | "stopping" = "no";
+
+  constructor(
+    settings: AgentSettings,
+    given: YardmasterClient | undefined,
+    mark: string,
+    unlock: () => void,
+  ) {
+    const { stateDir, serverUrl, apiKey, log, capacity } = settings;
+    this.#settings = settings;
+    this.#unlock = unlock;
+    this.finished = this.#finish.promise;
+    this.workerId = workerIdentity(stateDir, settings.workerId);
+    const { workerId } = this;
+    // The agent repeats requests itself, for as long as it lives.
+    const client = given ?? new YardmasterClient({ baseUrl: serverUrl, apiKey, maxRetries: 0 });
+
+    this.#journal = new Journal(join(stateDir, "journal.ndjson"), log);
+    this.#workspaces = new Workspaces(join(stateDir, "work"), log);
+    this.#link = new ServerLink({
+      serverUrl,
+      maxRetryPauseMs: settings.maxRetryPauseMs,
+      log,
+      register: (signal) => this.#register(client, signal),
+    });
+    const shared = { client, link: this.#link, workerId, log };
+    this.#logs = new LogShipper({ ...settings, ...shared, spoolDir: join(stateDir, "spool") });
+    this.#results = new ResultSender({
+      ...shared,
+      onDelivered: (attempts) => {
+        this.#journal.done(attempts);
+        for (const attempt of attempts) this.#leases.release(attemptKey(attempt));
+      },
+    });
+    this.#leases = new LeaseKeeper({
+      ...shared,
+      renewEveryMs: settings.renewEveryMs,
+      onLost: (key) => this.#dispatcher.end(key, "leaseLost"),
+      onCancelled: (key) => this.#dispatcher.end(key, "cancelled"),
+    });
+    const prefetch = new Prefetch(settings.prefetchMs, capacity, settings.maxJobs);
+    this.#dispatcher = new Dispatcher({
+      services: {
+        journal: this.#journal,
+        logs: this.#logs,
+        workspaces: this.#workspaces,
+        baseEnvironment: baseEnvironment(process.env, serverUrl, mark),
+        graceMs: settings.graceMs,
+        outputDrainMs: settings.outputDrainMs,
+      },
+      slots: new Slots(capacity),
+      leases: this.#leases,
+      prefetch,
+      runners: RUNNERS,
+      maxJobs: settings.maxJobs,
+      maxAgeMs: settings.prefetchMaxAgeMs,
+      log,
+      onResult: (result) => this.#results.add(result),
+      onChange: () => this.#claims.wake(),
+    });
+    this.#claims = new ClaimLoop({
+      ...settings,
+      ...shared,
+      dispatcher: this.#dispatcher,
+      prefetch,
+      undelivered: () => this.#results.size,
+    });
+    this.#watchdog = startWatchdog(mark, settings.graceMs);
+    this.#deliverLeftovers(this.#journal.openAttempts());
+    this.registered = this.#link.call("registration", async () => {});
+    // Whoever does not wait for it need not handle it.
+    this.registered.catch(() => {});
+    this.#claims.wake();
+  }
+
+  drain(): Promise<void> {
+    if (this.#ending !== "no") return this.finished;
+    this.#ending = "draining";
+    this.#settings.log.info("draining", { running: this.#dispatcher.running });
+    void this.#end();
+    return this.finished;
+  }
+
+  stop(): Promise<void> {
+    if (this.#ending === "stopping") return this.finished;
+    const wasDraining = this.#ending === "draining";
+    this.#ending = "stopping";
+    this.#settings.log.info("stopping", { running: this.#dispatcher.running });
+    this.#dispatcher.endAll("agentStopped");
+    if (!wasDraining) void this.#end();
+    return this.finished;
+  }
+
+  async #register(client: YardmasterClient, signal: AbortSignal): Promise<void> {
+    const { name, capacity, labels, queues, kinds } = this.#settings;
+    await client.registerWorker(
+      {
+        id: this.workerId,
+        name,
+        address: name,
+        capacity: { ...capacity },
+        labels: { ...labels },
+        queues: [...queues],
+        kinds: [...kinds],
+      },
+      { signal },
+    );
+  }
+
+  /** Reports what an earlier run left: results it could not deliver, jobs it had not begun, jobs cut short. */
+  #deliverLeftovers(left: readonly OpenAttempt[]): void {
+    this.#logs.removeOrphans(left);
+    for (const { id, attempt, stage, result, chunks } of left) {
+      const cut: JobResult = {
+        id,
+        attempt,
+        outcome: stage === "claimed" ? "released" : "lost",
+        ...(stage === "claimed" ? {} : { error: "the agent was ended while the job ran" }),
+      };
+      const log = this.#logs.reopen(id, attempt, chunks);
+      log.close(() => this.#results.add(result ?? cut));
+      log.flush();
+    }
+    if (left.length > 0) this.#settings.log.info("reporting jobs of an earlier run", { jobs: left.length });
+  }
+
+  async #end(): Promise<void> {
+    const { drainTimeoutMs, flushTimeoutMs, graceMs, outputDrainMs, log } = this.#settings;
+    this.#claims.stop();
+    this.#dispatcher.close();
+    // A long drain may turn into a stop at any moment.
+    const drainMs = drainTimeoutMs ?? Number.POSITIVE_INFINITY;
+    const drained = await this.#until(
+      () => this.#dispatcher.active === 0 || this.#ending === "stopping",
+      drainMs,
+    );
+    if (!drained || this.#ending === "stopping") {
+      this.#dispatcher.endAll("agentStopped");
+      await this.#until(() => this.#dispatcher.active === 0, graceMs + outputDrainMs + 5_000);
+    }
+    const isFlushed = await this.#until(
+      () =>
+        this.#claims.isIdle &&
+        this.#dispatcher.running === 0 &&
+        this.#logs.isIdle &&
+        this.#results.size === 0,
+      flushTimeoutMs,
+    );
+    if (!isFlushed) log.warn("not everything could be delivered; the next run will do it");
+    this.#link.stop();
+    this.#leases.stop();
+    await this.#workspaces.settled();
+    await this.#watchdog.dismiss();
+    this.#journal.close();
+    this.#unlock();
+    log.info("ended");
+    this.#finish.resolve();
+  }
+
+  /** True when `isReached` became true within the time. */
+  async #until(isReached: () => boolean, timeoutMs: number): Promise<boolean> {
+    const deadline = performance.now() + timeoutMs;
+    while (!isReached()) {
+      if (performance.now() >= deadline) return false;
+      await Bun.sleep(SETTLE_POLL_MS);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,212 @@
+/** One attempt from its start to its result. */
+
+import { resolve } from "node:path";
+import type { ClaimedJob, JobResult, Json } from "@yardmaster/client";
+import { jobEnvironment } from "./environment.ts";
+import { errorText } from "./errorText.ts";
+import type { JobLog } from "./jobLog.ts";
+import type { Journal } from "./journal.ts";
+import type { LogShipper } from "./logShipper.ts";
+import { JobFault, type Launch, type RunContext, type Runner } from "./runner.ts";
+import type { Grant } from "./slots.ts";
+import { MachineBusyError } from "./spawnFault.ts";
+import { type EndReason, type ProcessEnd, SupervisedProcess } from "./supervisedProcess.ts";
+import type { Workspaces } from "./workspaces.ts";
+
+/** What all runs of an agent use. */
+export interface RunServices {
+  readonly journal: Journal;
+  readonly logs: LogShipper;
+  readonly workspaces: Workspaces;
+  readonly baseEnvironment: Readonly<Record<string, string>>;
+  readonly graceMs: number;
+  readonly outputDrainMs: number;
+}
+
+export interface RunEvents {
+  /** The process runs. */
+  readonly onStarted: (run: JobRun) => void;
+  /** Nothing of the job runs any more: what it was given is free. */
+  readonly onFree: (run: JobRun) => void;
+  /** The machine could not start a process; the job is given back. */
+  readonly onMachineBusy: (message: string) => void;
+  /** All is done and noted. `result` is to be delivered; null when the server wants none. */
+  readonly onFinished: (run: JobRun, result: JobResult | null) => void;
+}
+
+export class JobRun {
+  readonly job: ClaimedJob;
+  readonly grant: Grant;
+  readonly #runner: Runner;
+  readonly #services: RunServices;
+  readonly #events: RunEvents;
+  readonly #context: RunContext;
+  #process: SupervisedProcess | null = null;
+  /** Opened by the first output: many jobs have none. */
+  #log: JobLog | null = null;
+  #startedAtMs: number | null = null;
+  /** Given before there was a process to end. */
+  #earlyEnd: EndReason | null = null;
+
+  constructor(job: ClaimedJob, grant: Grant, runner: Runner, services: RunServices, events: RunEvents) {
+    this.job = job;
+    this.grant = grant;
+    this.#runner = runner;
+    this.#services = services;
+    this.#events = events;
+    this.#context = { job, workspace: services.workspaces.take() };
+  }
+
+  /** How long the process ran, so far or in all; null when it never did. */
+  runMs(): number | null {
+    return this.#startedAtMs === null ? null : Date.now() - this.#startedAtMs;
+  }
+
+  start(): void {
+    this.#services.journal.started(this.job);
+    try {
+      const launch = this.#runner.prepare(this.#context);
+      if (launch instanceof Promise) {
+        launch.then(
+          (ready) => this.#launch(ready),
+          (error) => this.#failBeforeStart(error),
+        );
+      } else this.#launch(launch);
+    } catch (error) {
+      this.#failBeforeStart(error);
+    }
+  }
+
+  /** Ends the run for a reason from outside. */
+  end(reason: EndReason): void {
+    if (this.#process === null) this.#earlyEnd ??= reason;
+    else this.#process.end(reason);
+  }
+
+  #launch(launch: Launch): void {
+    if (this.#earlyEnd !== null) {
+      this.#freeAndFinish(endResult(this.job, this.#earlyEnd));
+      return;
+    }
+    try {
+      this.#process = this.#spawn(launch);
+    } catch (error) {
+      this.#failBeforeStart(error);
+      return;
+    }
+    this.#startedAtMs = Date.now();
+    this.#events.onStarted(this);
+  }
+
+  #spawn(launch: Launch): SupervisedProcess {
+    const { baseEnvironment, graceMs, outputDrainMs } = this.#services;
+    const { workspace } = this.#context;
+    return new SupervisedProcess({
+      argv: launch.argv,
+      env: jobEnvironment(baseEnvironment, this.job, launch.env, workspace, this.grant.accelerators),
+      cwd: resolve(workspace, launch.cwd),
+      timeoutMs: this.job.timeoutMs,
+      graceMs,
+      outputDrainMs,
+      onOutput: (stream, bytes) => this.#openLog().append(stream, bytes),
+      onExit: () => this.#events.onFree(this),
+      onEnd: (end) => this.#onEnd(end),
+    });
+  }
+
+  #openLog(): JobLog {
+    this.#log ??= this.#services.logs.open(this.job.id, this.job.attempt);
+    return this.#log;
+  }
+
+  #failBeforeStart(error: unknown): void {
+    if (error instanceof MachineBusyError) {
+      this.#events.onMachineBusy(error.message);
+      this.#freeAndFinish({ ...attemptOf(this.job), outcome: "released" });
+    } else {
+      const exitCode = error instanceof JobFault ? error.exitCode : null;
+      this.#freeAndFinish({ ...attemptOf(this.job), outcome: "failed", exitCode, error: errorText(error) });
+    }
+  }
+
+  #freeAndFinish(result: JobResult | null): void {
+    this.#events.onFree(this);
+    this.#finish(result);
+  }
+
+  #onEnd(end: ProcessEnd): void {
+    // What a job wrote after its lease was lost belongs to nobody; a cancelled job's last words are still sent.
+    if (end.reason === "leaseLost") this.#log?.discard();
+    else if (end.reason !== null) this.#openLog().note(`[yardmaster: ${endText(end.reason, this.job)}]`);
+    const result = this.#resultOf(end);
+    const { collect } = this.#runner;
+    if (collect === undefined || result?.outcome !== "succeeded") this.#finish(result);
+    else this.#collect(collect, end, result);
+  }
+
+  #collect(collect: NonNullable<Runner["collect"]>, end: ProcessEnd, result: JobResult): void {
+    Promise.resolve()
+      .then(() => collect(this.#context, end))
+      .then(
+        (collected: Json) => this.#finish({ ...result, result: collected }),
+        (error) => this.#finish({ ...result, outcome: "failed", error: errorText(error) }),
+      );
+  }
+
+  #resultOf(end: ProcessEnd): JobResult | null {
+    if (end.reason !== null && end.reason !== "timeLimit") return endResult(this.job, end.reason);
+    const startedAt =
+      this.#startedAtMs === null ? {} : { startedAt: new Date(this.#startedAtMs).toISOString() };
+    const shared = { ...attemptOf(this.job), exitCode: end.exitCode, ...startedAt };
+    if (end.reason === "timeLimit")
+      return { ...shared, outcome: "failed", error: endText("timeLimit", this.job) };
+    if (end.exitCode === 0 && end.signal === null) return { ...shared, outcome: "succeeded" };
+    const error =
+      end.signal === null
+        ? `the program ended with exit code ${end.exitCode}`
+        : `the program was ended by signal ${end.signal}`;
+    return { ...shared, outcome: "failed", error };
+  }
+
+  /** The result is noted before it is offered, and offered when the output is with the server. */
+  #finish(result: JobResult | null): void {
+    const { journal, workspaces } = this.#services;
+    workspaces.giveBack(this.#context.workspace);
+    const log = this.#log;
+    if (result === null) {
+      log?.close(() => {});
+      log?.flush();
+      journal.done([this.job]);
+      this.#events.onFinished(this, null);
+    } else if (log === null) {
+      journal.finished(result, []);
+      this.#events.onFinished(this, result);
+    } else {
+      const chunks = log.close(() => this.#events.onFinished(this, result));
+      journal.finished(result, chunks);
+      log.flush();
+    }
+  }
+}
+
+function attemptOf({ id, attempt }: ClaimedJob): { id: number; attempt: number } {
+  return { id, attempt };
+}
+
+/** What is reported of a job that the agent ended; null where the server wants no report. */
+function endResult(job: ClaimedJob, reason: EndReason): JobResult | null {
+  return reason === "agentStopped" ? { ...attemptOf(job), outcome: "released" } : null;
+}
+
+function endText(reason: EndReason, job: ClaimedJob): string {
+  switch (reason) {
+    case "timeLimit":
+      return `time limit of ${job.timeoutMs} ms reached`;
+    case "cancelled":
+      return "cancelled";
+    case "leaseLost":
+      return "the lease was lost";
+    case "agentStopped":
+      return "the agent was stopped; the job goes back to the queue";
+  }
+}

