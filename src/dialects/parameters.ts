@@ -29,13 +29,18 @@ export function readParameters<S extends z.ZodType>(
   const fields = Object.entries(schema.shape).map(([name, field]) => ({ name, form: formOf(field) }));
   const known = fields.map((field) => field.name);
 
+  // What a request without any of them means never changes.
+  const absent = schema.safeParse({});
+
   return (texts) => {
     const values: Record<string, unknown> = {};
     const issues: RequestIssue[] = [];
+    let isEmpty = true;
     for (const { name, form } of fields) {
       const sent = texts(name);
       const first = sent[0];
       if (first === undefined) continue;
+      isEmpty = false;
       if (form === "list") values[name] = sent;
       else if (sent.length > 1) issues.push({ part, path: [name], message: "given more than once" });
       else values[name] = convert(first, form);
@@ -45,7 +50,7 @@ export function readParameters<S extends z.ZodType>(
       issues.push({ part, path: [name], message });
     }
     if (issues.length > 0) throw new InvalidRequestError(issues);
-    const parsed = schema.safeParse(values);
+    const parsed = isEmpty ? absent : schema.safeParse(values);
     if (!parsed.success) throw new InvalidRequestError(issuesOf(parsed.error, part, values));
     return parsed.data as z.output<S>;
   };

@@ -108,6 +108,8 @@ export interface RouteDeclaration<
   /** Names in small letters. */
   readonly headers?: Headers;
   readonly body?: Body;
+  /** Where `body` is a union: the alternative to check a value by, which is faster and told more clearly. */
+  readonly bodyFor?: (value: unknown) => z.ZodType<z.output<Body>>;
   handler(
     context: Context<z.output<Params>, z.output<Query>, z.output<Headers>, z.output<Body>>,
   ): Response | Promise<Response>;
@@ -136,7 +138,7 @@ export function defineRoute<
   Headers extends z.ZodType,
   Body extends z.ZodType,
 >(declaration: RouteDeclaration<Params, Query, Headers, Body>): Route {
-  const { params, query, headers, body, handler, ...description } = declaration;
+  const { params, query, headers, body, bodyFor, handler, ...description } = declaration;
   const readPath = params === undefined ? null : readParameters(params, "path");
   const readQuery = query === undefined ? null : readParameters(query, "query");
   const readHeaders = headers === undefined ? null : readParameters(headers, "header");
@@ -154,7 +156,7 @@ export function defineRoute<
       if (body !== undefined) {
         const sent = await call.readJson();
         bodyBytes = sent.bytes;
-        const parsed = body.safeParse(sent.value);
+        const parsed = (bodyFor?.(sent.value) ?? body).safeParse(sent.value);
         if (!parsed.success) {
           if (sent.value === undefined) throw new MalformedBodyError("a JSON body is required");
           throw new InvalidRequestError(issuesOf(parsed.error, "body", sent.value));

@@ -18,6 +18,7 @@ import {
   jobPath,
   jobQuery,
   submission,
+  submissionFor,
 } from "../schemas/job.ts";
 import { problems } from "../schemas/problem.ts";
 import { definedOnly, jobRef, toNewJobs } from "../submission.ts";
@@ -90,6 +91,7 @@ function submitJobs(engine: Engine): Route {
     tags: TAGS,
     headers: z.object({ "idempotency-key": text(200, 1).optional() }),
     body: submission,
+    bodyFor: submissionFor,
     responses: {
       201: { description: "the job, or for an array `{items}`", schema: z.union([job, jobList]) },
       200: { description: "the key was used before: the first answer", schema: z.union([job, jobList]) },

@@ -2,20 +2,79 @@
 import { z } from "zod";
 import { JOB_KINDS, type Json, type JsonObject } from "../../../domain/job.ts";
 
-/** Texts that are names, keys or arguments: no NUL, which no process takes, and no halves of characters. */
+/**
+ * Texts that are names, keys or arguments: no NUL, which no process takes, and no halves of characters.
+ * One check instead of three: schemas like this one are on the way of every submission.
+ */
 export function text(maxLength: number, minLength = 0): z.ZodString {
   return z
     .string()
-    .min(
-      minLength,
-      minLength === 1 ? "expected a text that is not empty" : `expected at least ${minLength} characters`,
-    )
-    .max(maxLength, `expected at most ${maxLength} characters`)
-    .refine(isCleanText, "expected a text without NUL characters and lone surrogates");
+    .check(({ value, issues }) => {
+      const message = textFault(value, maxLength, minLength);
+      if (message !== null) issues.push({ code: "custom", message, input: value });
+    })
+    .meta({ maxLength, ...(minLength > 0 ? { minLength } : {}) });
 }
 
-function isCleanText(value: string): boolean {
-  return !value.includes("\0") && value.isWellFormed();
+/** What is wrong with a text, or null. */
+export function textFault(value: string, maxLength: number, minLength: number): string | null {
+  if (value.length < minLength) {
+    return minLength === 1
+      ? "expected a text that is not empty"
+      : `expected at least ${minLength} characters`;
+  }
+  if (value.length > maxLength) return `expected at most ${maxLength} characters`;
+  if (value.includes("\0")) return "expected a text without NUL characters";
+  return value.isWellFormed() ? null : "expected a text of whole characters, without lone surrogates";
+}
+
+/** Bounds of an object whose values are texts. */
+interface TextMapBounds {
+  readonly maxEntries: number;
+  readonly maxNameLength: number;
+  readonly maxValueLength: number;
+  /** What may not stand in a name. */
+  readonly refusedInNames?: string;
+}
+
+/** An object whose values are texts, taken as it came: environment variables, labels. */
+export function textMap(bounds: TextMapBounds): z.ZodType<Record<string, string>> {
+  const { maxEntries, maxNameLength, maxValueLength, refusedInNames } = bounds;
+  return z
+    .custom<Record<string, string>>(isObject, "expected a JSON object")
+    .check(({ value, issues }) => {
+      // Zod goes on to this check when the one before has failed already.
+      if (!isObject(value)) return;
+      let count = 0;
+      for (const [name, text] of Object.entries<unknown>(value)) {
+        count++;
+        const fault = nameFault(name) ?? valueFault(text);
+        if (fault !== null) issues.push({ code: "custom", message: fault, path: [name], input: text });
+      }
+      if (count <= maxEntries) return;
+      issues.push({ code: "custom", message: `expected at most ${maxEntries} entries`, input: value });
+    })
+    .meta({
+      override: {
+        type: "object",
+        maxProperties: maxEntries,
+        additionalProperties: { type: "string", maxLength: maxValueLength },
+      },
+    });
+
+  function nameFault(name: string): string | null {
+    const fault = textFault(name, maxNameLength, 1);
+    if (fault !== null) return `in the name: ${fault}`;
+    if (refusedInNames === undefined || !name.includes(refusedInNames)) return null;
+    return `in the name: expected no "${refusedInNames}"`;
+  }
+  function valueFault(text: unknown): string | null {
+    return typeof text === "string" ? textFault(text, maxValueLength, 0) : "expected string";
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export const queueName = text(200, 1).meta({ description: "Name of a queue.", example: "default" });
@@ -25,10 +84,7 @@ export const attemptNumber = z.int().min(1).max(2_147_483_647);
 
 /** An object that is kept and given back as it came. */
 export const jsonObject = z
-  .custom<JsonObject>(
-    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
-    "expected a JSON object",
-  )
+  .custom<JsonObject>(isObject, "expected a JSON object")
   .meta({ override: { type: "object", additionalProperties: true } });
 
 /** Any JSON value, kept as it came. */
@@ -36,13 +92,8 @@ export const json = z
   .custom<Json>((value) => value !== undefined)
   .meta({ description: "Any JSON value.", override: { description: "Any JSON value." } });
 
-const MAX_LABELS = 64;
-
 /** Labels, or the labels that a worker must have. */
-export const labels = z
-  .record(text(200, 1), text(1_000))
-  .refine((value) => Object.keys(value).length <= MAX_LABELS, `expected at most ${MAX_LABELS} labels`)
-  .meta({ example: { team: "ml" } });
+export const labels = textMap({ maxEntries: 64, maxNameLength: 200, maxValueLength: 1_000 });
 
 const cpu = z.int().min(0).max(1_000_000);
 const accelerators = z.int().min(0).max(1_000_000);

@@ -13,32 +13,44 @@ import {
   queueName,
   resources,
   text,
+  textFault,
+  textMap,
   time,
 } from "./fields.ts";
 
 /** Most jobs in one submission. */
 export const MAX_BATCH = 1_000;
 const MAX_ARGUMENTS = 10_000;
-const MAX_ENVIRONMENT = 10_000;
 const INT32_MAX = 2_147_483_647;
 
-const environmentName = text(1_000, 1).refine((name) => !name.includes("="), 'expected a name without "="');
-const environment = z
-  .record(environmentName, text(1_048_576))
-  .refine(
-    (value) => Object.keys(value).length <= MAX_ENVIRONMENT,
-    `expected at most ${MAX_ENVIRONMENT} variables`,
-  );
+const MAX_ARGUMENT_LENGTH = 1_048_576;
+
+const environment = textMap({
+  maxEntries: 10_000,
+  maxNameLength: 1_000,
+  maxValueLength: 1_048_576,
+  refusedInNames: "=",
+});
+const argv = z
+  .array(z.string())
+  .check(({ value, issues }) => {
+    const tell = (message: string, path: number[] = []) =>
+      issues.push({ code: "custom", message, path, input: value });
+    if (value.length === 0) tell("expected a program and its arguments");
+    if (value.length > MAX_ARGUMENTS) tell(`expected at most ${MAX_ARGUMENTS} arguments`);
+    if (value[0] === "") tell("expected the name of a program", [0]);
+    for (const [place, argument] of value.entries()) {
+      const fault = textFault(argument, MAX_ARGUMENT_LENGTH, 0);
+      if (fault !== null) tell(fault, [place]);
+    }
+  })
+  .meta({ minItems: 1, maxItems: MAX_ARGUMENTS });
 const cwd = text(4_096, 1).nullable();
 
 /** What a `command` job runs. */
 export const commandSpec = z
   .strictObject({
-    argv: z
-      .array(text(1_048_576))
-      .min(1, "expected a program and its arguments")
-      .max(MAX_ARGUMENTS, `expected at most ${MAX_ARGUMENTS} arguments`)
-      .refine((argv) => argv[0] !== "", "expected the first item to name a program"),
+    argv,
     env: environment.optional(),
     cwd: cwd.optional(),
   })
@@ -96,11 +108,18 @@ export const newJob = z
   });
 export type NewJobInput = z.output<typeof newJob>;
 
+const newJobs = z
+  .array(newJob)
+  .min(1, "expected at least one job")
+  .max(MAX_BATCH, `expected at most ${MAX_BATCH} jobs`);
+
 /** One job or an array of them. */
-export const submission = z.union([
-  newJob,
-  z.array(newJob).min(1, "expected at least one job").max(MAX_BATCH, `expected at most ${MAX_BATCH} jobs`),
-]);
+export const submission = z.union([newJob, newJobs]);
+
+/** The alternative that a body is meant to be: trying one after the other costs twice the time. */
+export function submissionFor(body: unknown): typeof newJob | typeof newJobs {
+  return Array.isArray(body) ? newJobs : newJob;
+}
 
 /** A job as shown. */
 export const job = z
