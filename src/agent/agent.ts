@@ -14,12 +14,14 @@ import { type AgentOptions, type AgentSettings, agentSettings } from "./agentOpt
 import { ClaimLoop } from "./claimLoop.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { baseEnvironment } from "./environment.ts";
+import { errorText } from "./errorText.ts";
 import { exchangeRunMark, workerIdentity } from "./identity.ts";
 import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
 import { LeaseKeeper } from "./leaseKeeper.ts";
 import { endMarkedProcesses } from "./leftovers.ts";
 import { LogShipper } from "./logShipper.ts";
 import { Prefetch } from "./prefetch.ts";
+import { unknownHeldJobs } from "./reconcile.ts";
 import { ResultSender } from "./resultSender.ts";
 import { RUNNERS } from "./runners.ts";
 import { ServerLink } from "./serverLink.ts";
@@ -72,6 +74,7 @@ class Agent implements RunningAgent {
   readonly registered: Promise<void>;
   readonly finished: Promise<void>;
   readonly #settings: AgentSettings;
+  readonly #client: YardmasterClient;
   readonly #unlock: () => void;
   readonly #journal: Journal;
   readonly #workspaces: Workspaces;
@@ -100,13 +103,15 @@ class Agent implements RunningAgent {
     // The agent repeats requests itself, for as long as it lives.
     const client = given ?? new YardmasterClient({ baseUrl: serverUrl, apiKey, maxRetries: 0 });
 
+    this.#client = client;
+
     this.#journal = new Journal(join(stateDir, "journal.ndjson"), log);
     this.#workspaces = new Workspaces(join(stateDir, "work"), log);
     this.#link = new ServerLink({
       serverUrl,
       maxRetryPauseMs: settings.maxRetryPauseMs,
       log,
-      register: (signal) => this.#register(client, signal),
+      register: (signal) => this.#register(signal),
     });
     const shared = { client, link: this.#link, workerId, log };
     this.#logs = new LogShipper({ ...settings, ...shared, spoolDir: join(stateDir, "spool") });
@@ -149,6 +154,7 @@ class Agent implements RunningAgent {
       dispatcher: this.#dispatcher,
       prefetch,
       undelivered: () => this.#results.size,
+      reconcile: (signal) => this.#reconcile(signal),
     });
     this.#watchdog = startWatchdog(mark, settings.graceMs);
     this.#deliverLeftovers(this.#journal.openAttempts());
@@ -176,9 +182,9 @@ class Agent implements RunningAgent {
     return this.finished;
   }
 
-  async #register(client: YardmasterClient, signal: AbortSignal): Promise<void> {
+  async #register(signal: AbortSignal): Promise<void> {
     const { name, capacity, labels, queues, kinds } = this.#settings;
-    await client.registerWorker(
+    await this.#client.registerWorker(
       {
         id: this.workerId,
         name,
@@ -190,6 +196,15 @@ class Agent implements RunningAgent {
       },
       { signal },
     );
+  }
+
+  async #reconcile(signal: AbortSignal): Promise<void> {
+    const isKnown = (id: number): boolean => this.#journal.openAttempts().some((open) => open.id === id);
+    const unknown = await unknownHeldJobs(this.#client, this.workerId, isKnown, signal);
+    for (const result of unknown) this.#results.add(result);
+    if (unknown.length > 0) {
+      this.#settings.log.info("giving back jobs whose claim was lost on its way", { jobs: unknown.length });
+    }
   }
 
   /** Reports what an earlier run left: results it could not deliver, jobs it had not begun, jobs cut short. */
@@ -223,6 +238,7 @@ class Agent implements RunningAgent {
       this.#dispatcher.endAll("agentStopped");
       await this.#until(() => this.#dispatcher.active === 0, graceMs + outputDrainMs + 5_000);
     }
+    if (this.#claims.mayHoldUnknown) await this.#reconcileAtEnd(flushTimeoutMs);
     const isFlushed = await this.#until(
       () =>
         this.#claims.isIdle &&
@@ -240,6 +256,17 @@ class Agent implements RunningAgent {
     this.#unlock();
     log.info("ended");
     this.#finish.resolve();
+  }
+
+  /** The polls were called back: a job may have been given all the same. */
+  async #reconcileAtEnd(timeoutMs: number): Promise<void> {
+    await this.#until(() => this.#claims.isIdle, timeoutMs);
+    try {
+      const signal = AbortSignal.timeout(timeoutMs);
+      await this.#link.call("held jobs", (both) => this.#reconcile(both), signal);
+    } catch (error) {
+      this.#settings.log.warn("cannot ask for jobs held unknowingly", { error: errorText(error) });
+    }
   }
 
   /** True when `isReached` became true within the time. */

@@ -34,6 +34,8 @@ export interface ClaimLoopOptions {
   readonly waitMs: number;
   readonly busyWaitMs: number;
   readonly undelivered: () => number;
+  /** Makes sure that the server thinks this worker holds no job that it does not know of. */
+  readonly reconcile: (signal: AbortSignal) => Promise<void>;
 }
 
 interface Poll {
@@ -50,6 +52,8 @@ export class ClaimLoop {
   /** The last claim ahead brought nothing: the queue at the server is empty, a long poll will tell. */
   #isDry = false;
   #pausedUntilMs = 0;
+  /** Jobs may have been given to this worker in an answer that never came; so it is after a kill, too. */
+  #mayHoldUnknown = true;
 
   constructor(options: ClaimLoopOptions) {
     this.#options = options;
@@ -64,6 +68,11 @@ export class ClaimLoop {
   /** Claims nothing more; polls under way are called back, jobs that come all the same are passed on. */
   stop(): void {
     this.#stop.abort(new StoppedError("the agent claims nothing more"));
+  }
+
+  /** An answer may have been lost: `reconcile` has to be called once nothing is asked for any more. */
+  get mayHoldUnknown(): boolean {
+    return this.#mayHoldUnknown;
   }
 
   get isIdle(): boolean {
@@ -131,9 +140,22 @@ export class ClaimLoop {
   }
 
   #request(capacity: Resources, max: number, waitMs: number): Promise<ClaimedJob[]> {
-    const { client, link, workerId, queues, kinds } = this.#options;
+    const { client, link, workerId, queues, kinds, reconcile } = this.#options;
     const request = { workerId, queues: [...queues], kinds: [...kinds], capacity, max, waitMs };
-    return link.call("claim", (signal) => client.claim(request, { signal }), this.#stop.signal);
+    const attempt = async (signal: AbortSignal): Promise<ClaimedJob[]> => {
+      // Only while no other poll is under way: its jobs are unknown too until they arrive.
+      if (this.#mayHoldUnknown && this.#polls.size === 1) {
+        await reconcile(signal);
+        this.#mayHoldUnknown = false;
+      }
+      try {
+        return await client.claim(request, { signal });
+      } catch (error) {
+        this.#mayHoldUnknown = true;
+        throw error;
+      }
+    };
+    return link.call("claim", attempt, this.#stop.signal);
   }
 }
 

@@ -5,7 +5,7 @@
  * A write reaches the kernel, not the disk: that survives the process. If the machine dies, leases run out
  * and the server knows what to do. Each append costs 2 µs.
  */
-import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import type { JobResult, LogChunk } from "@yardmaster/client";
 import type { AgentLog } from "./agentLog.ts";
 import { errorText } from "./errorText.ts";
@@ -56,7 +56,7 @@ export class Journal {
     this.#path = path;
     this.#log = log;
     this.#fd = openSync(path, "a+", 0o600);
-    const text = readFileSync(path, "utf8");
+    const text = fstatSync(this.#fd).size > 0 ? readFileSync(path, "utf8") : "";
     this.#bytes = Buffer.byteLength(text);
     this.#compactAtBytes = this.#bytes + COMPACT_OVER_BYTES;
     this.#open = replay(text);

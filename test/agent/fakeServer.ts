@@ -133,6 +133,7 @@ export class FakeServer implements AsyncDisposable {
   async #answer(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (this.refusing.has(pathname)) return new Response(null, { status: 503 });
+    if (request.method === "GET") return this.#read(pathname);
     switch (`${request.method} ${pathname}`) {
       case "POST /v1/workers": {
         const worker: WorkerRegistration = await request.json();
@@ -160,6 +161,19 @@ export class FakeServer implements AsyncDisposable {
       }
     }
     return new Response(null, { status: 404 });
+  }
+
+  #read(pathname: string): Response {
+    const [, kind, id = ""] = /^\/v1\/(workers|jobs)\/([^/]+)$/.exec(pathname) ?? [];
+    const worker = this.workers.get(id);
+    const isHeld = (job: FakeJob): boolean => job.state === "leased" || job.state === "running";
+    if (kind === "workers" && worker !== undefined) {
+      const held = this.jobs.filter((job) => job.workerId === id && isHeld(job));
+      return Response.json({ ...worker, runningJobs: held.map((job) => job.id) });
+    }
+    const job = this.jobs[Number(id) - 1];
+    if (kind !== "jobs" || job === undefined) return new Response(null, { status: 404 });
+    return Response.json({ id: job.id, attempt: job.attempt, state: job.state, workerId: job.workerId });
   }
 
   async #claim(claim: ClaimRequest, signal: AbortSignal): Promise<ClaimedJob[]> {
