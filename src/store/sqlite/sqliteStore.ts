@@ -109,6 +109,12 @@ export class SqliteStore implements Store {
 
   async close(): Promise<void> {
     await this.#tail;
+    try {
+      // Leaves one file that holds everything: what is still in the log would be read at the next start too.
+      this.#db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // A full disk: the log stays beside the file, and nothing is lost.
+    }
     this.#db.close();
     this.#lock.release();
   }
