@@ -82,8 +82,13 @@ export class LocalEngine implements Engine {
 
   /** Grants every held job its grace and begins with the upkeep. To be awaited before anything else. */
   async start(): Promise<void> {
-    while ((await this.#maintain()).hasMore);
+    await this.maintainNow();
     this.#upkeep.start();
+  }
+
+  /** Does the upkeep now, all of it, instead of at its own pace. */
+  async maintainNow(): Promise<void> {
+    while ((await this.#maintain()).hasMore);
   }
 
   submit(request: Request<"submit">, bytes = SMALL_REQUEST_BYTES) {

@@ -505,7 +505,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
             chunk(2, 1, "dddd"),
           ]),
         );
-        const texts = async (query: Partial<typeof all> & { stream?: "stdout" | "stderr" | null }) =>
+        const texts = async (query: Partial<typeof all>) =>
           (await opened.reads.logChunks(1, { ...all, ...query })).items.map((item) => item.text);
         expect(await texts({ toAttempt: 1 })).toEqual(["aaaa", "bbbb", "cccc"]);
         expect(await texts({ fromAttempt: 2 })).toEqual(["dddd"]);

@@ -1,0 +1,563 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { ConflictError, InvalidInputError, NotFoundError, OverloadedError } from "../../src/domain/errors.ts";
+import type { EngineEvent } from "../../src/engine/engine.ts";
+import { newJob, TestEngine } from "./testEngine.ts";
+
+let yard: TestEngine;
+beforeEach(async () => {
+  yard = await TestEngine.open();
+});
+afterEach(async () => {
+  await yard.dispose();
+});
+
+describe("submission", () => {
+  test("creates all jobs of a request or none, and says which items are wrong", async () => {
+    const jobs = [newJob(), newJob({ dependsOn: [{ job: 99 }, { item: 1 }] }), newJob({ projectId: 5 })];
+    const submitted = yard.engine.submit({ jobs, idempotency: null });
+    const error = await submitted.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(InvalidInputError);
+    if (!(error instanceof InvalidInputError)) return;
+    expect(error.issues.map((issue) => issue.path)).toEqual([
+      [2, "projectId"],
+      [1, "dependsOn", 0],
+      [1, "dependsOn", 1],
+    ]);
+    expect((await yard.engine.read.stats()).jobsByState.ready).toBe(0);
+    expect((await yard.submit({}))[0]?.id).toBe(1);
+  });
+
+  test("with a repeated key answers with the first jobs, as they are now", async () => {
+    const request = { jobs: [newJob()], idempotency: { key: "k", fingerprint: "f" } };
+    const first = await yard.engine.submit(request);
+    await yard.claim("w");
+    const [again, twice] = await Promise.all([yard.engine.submit(request), yard.engine.submit(request)]);
+    expect(first.repeated).toBe(false);
+    expect(again.repeated && twice.repeated).toBe(true);
+    expect(again.jobs.map((job) => [job.id, job.state])).toEqual([[1, "leased"]]);
+    const other = yard.engine.submit({ ...request, idempotency: { key: "k", fingerprint: "g" } });
+    expect(other).rejects.toThrow("another request body");
+  });
+
+  test("fills a task's template, and refuses parameters that do not fit it", async () => {
+    const task = await yard.engine.createTask({
+      name: "train",
+      projectId: null,
+      commandTemplate: "python train.py --lr {lr}",
+      resources: { cpu: 4, memoryMb: 100 },
+    });
+    const [job] = await yard.submit({
+      task: { id: task.id, parameters: { lr: 0.1 } },
+      spec: {},
+      resources: { memoryMb: 7 },
+    });
+    expect(job).toMatchObject({
+      name: "train",
+      taskId: task.id,
+      resources: { cpu: 4, accelerators: 0, memoryMb: 7 },
+      spec: { template: "python train.py --lr {lr}", parameters: { lr: 0.1 } },
+    });
+    await yard.engine.updateTask(task.id, { commandTemplate: "changed" });
+    expect((await yard.engine.read.job(1)).spec).toMatchObject({ template: "python train.py --lr {lr}" });
+    await expect(yard.submit({ task: { id: task.id, parameters: { lr: 1 } } })).rejects.toThrow("{lr}");
+    await expect(yard.submit({ task: { id: 77, parameters: {} } })).rejects.toThrow("no task has the id 77");
+  });
+
+  test("refuses a key that is taken, also twice in one request", async () => {
+    await yard.submit({ key: "mine" });
+    await expect(yard.submit({ key: "mine" })).rejects.toThrow("is taken");
+    await expect(yard.submit({ key: "new" }, { key: "new" })).rejects.toThrow("is taken");
+    expect(yard.submit({ key: "mine", dialect: "ai" })).resolves.toHaveLength(1);
+  });
+
+  test("is refused when too much waits, and goes on when it does not", async () => {
+    const tight = await TestEngine.open({ maxQueuedCommands: 50 });
+    try {
+      const outcomes = await Promise.allSettled(Array.from({ length: 80 }, () => tight.submit({})));
+      const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+      expect(refused).toHaveLength(30);
+      expect(refused[0]?.reason).toBeInstanceOf(OverloadedError);
+      expect(await tight.submit({})).toHaveLength(1);
+      expect((await tight.engine.read.stats()).jobsByState.ready).toBe(51);
+    } finally {
+      await tight.dispose();
+    }
+  });
+});
+
+describe("a claim", () => {
+  test("gives the best jobs that fit together, over all shapes", async () => {
+    await yard.submit(
+      { priority: 1 },
+      { priority: 5, resources: { cpu: 4 } },
+      { priority: 5, resources: { cpu: 2 } },
+      { priority: 3, resources: { accelerators: 1 } },
+      { priority: 4, queue: "other" },
+      { priority: 2, requires: { zone: "a" } },
+    );
+    const ids = async (request: Parameters<TestEngine["claim"]>[1]) =>
+      (await yard.claim("w", request)).map((job) => job.id);
+    const free = { cpu: 5, accelerators: 0, memoryMb: 0 };
+    expect(await ids({ capacity: free, queues: ["default"], max: 10 })).toEqual([2, 1]);
+    await yard.engine.registerWorker({
+      id: "w",
+      name: "w",
+      address: null,
+      capacity: free,
+      labels: { zone: "a" },
+      queues: ["*"],
+      kinds: ["command"],
+    });
+    expect(await ids({ capacity: { ...free, accelerators: 1 } })).toEqual([3, 5, 4, 6]);
+    expect(await ids({})).toEqual([]);
+  });
+
+  test("gives each job once, whoever asks at the same time", async () => {
+    await yard.submit(...Array.from({ length: 100 }, () => ({})));
+    const claims = await Promise.all(
+      Array.from({ length: 30 }, (_, index) => yard.claim(`w${index}`, { max: 7 })),
+    );
+    const ids = claims.flat().map((job) => job.id);
+    expect(ids).toHaveLength(100);
+    expect(new Set(ids).size).toBe(100);
+  });
+
+  test("waits for work, and is woken by it", async () => {
+    const waiting = yard.claim("w", { waitMs: 60_000 });
+    await yard.submit({});
+    expect((await waiting).map((job) => job.id)).toEqual([1]);
+  });
+
+  test("that waits is woken only by work that fits, and ends when its caller leaves", async () => {
+    const controller = new AbortController();
+    const small = yard.claim("small", { waitMs: 60_000, capacity: { cpu: 1, accelerators: 0, memoryMb: 0 } });
+    const gone = yard.engine.claim(
+      {
+        workerId: "gone",
+        queues: ["*"],
+        kinds: ["command"],
+        capacity: { cpu: 9, accelerators: 0, memoryMb: 0 },
+        max: 1,
+        waitMs: 60_000,
+        leaseMs: null,
+      },
+      controller.signal,
+    );
+    await yard.engine.read.workers();
+    controller.abort();
+    expect(await gone).toEqual([]);
+    const large = yard.claim("large", { waitMs: 60_000 });
+    await yard.engine.read.workers();
+    await yard.submit({ resources: { cpu: 8 } });
+    expect((await large).map((job) => job.id)).toEqual([1]);
+    await yard.submit({});
+    expect((await small).map((job) => job.id)).toEqual([2]);
+  });
+
+  test("whose caller left while it was being committed gives its jobs back", async () => {
+    await yard.submit({});
+    const claimed = yard.engine.claim(
+      {
+        workerId: "gone",
+        queues: ["*"],
+        kinds: ["command"],
+        capacity: { cpu: 9, accelerators: 0, memoryMb: 0 },
+        max: 1,
+        waitMs: 0,
+        leaseMs: null,
+      },
+      AbortSignal.abort(),
+    );
+    expect(await claimed).toEqual([]);
+    expect((await yard.claim("next")).map((job) => [job.id, job.attempt])).toEqual([[1, 2]]);
+  });
+
+  test("of a draining worker gets nothing until it registers again", async () => {
+    await yard.submit({});
+    await yard.claim("w", { max: 0 });
+    expect((await yard.engine.drainWorker("w")).state).toBe("draining");
+    expect(await yard.claim("w")).toEqual([]);
+    await yard.engine.registerWorker({
+      id: "w",
+      name: "w",
+      address: null,
+      capacity: { cpu: 1, accelerators: 0, memoryMb: 0 },
+      labels: {},
+      queues: ["*"],
+      kinds: ["command"],
+    });
+    expect(await yard.claim("w")).toHaveLength(1);
+    await expect(yard.engine.drainWorker("nobody")).rejects.toThrow(NotFoundError);
+  });
+});
+
+describe("a lease", () => {
+  test("that expires gives the job to the next worker, and the late result changes nothing", async () => {
+    await yard.submit({ maxAttempts: 2 });
+    await yard.claim("slow");
+    await yard.pass(10_001);
+    const [again] = await yard.claim("next");
+    expect(again).toMatchObject({ id: 1, attempt: 2 });
+    expect(await yard.finish("slow", 1, 1, "succeeded")).toMatchObject([{ accepted: false }]);
+    expect(await yard.renew("slow", 1, 1)).toMatchObject({ renewed: [], lost: [1] });
+    expect(await yard.finish("next", 1, 2, "succeeded")).toMatchObject([{ accepted: true }]);
+    const attempts = await yard.engine.read.attempts(1);
+    expect(attempts.map((attempt) => [attempt.number, attempt.workerId, attempt.outcome])).toEqual([
+      [1, "slow", "timeout"],
+      [2, "next", "succeeded"],
+    ]);
+  });
+
+  test("is kept by renewing it", async () => {
+    await yard.submit({});
+    await yard.claim("w");
+    for (let round = 0; round < 5; round++) {
+      await yard.pass(8_000);
+      expect(await yard.renew("w", 1, 1)).toMatchObject({ renewed: [1], leaseExpiresAt: yard.now + 10_000 });
+    }
+    expect(await yard.state(1)).toBe("leased");
+    expect(await yard.renew("w", 1, 1, true)).toMatchObject({ renewed: [1] });
+    expect(await yard.state(1)).toBe("running");
+  });
+
+  test("lost more often than is forgiven fails the job", async () => {
+    await yard.submit({ maxAttempts: 1, maxRecoveries: 2 });
+    for (let round = 0; round < 3; round++) {
+      expect(await yard.claim("w")).toHaveLength(1);
+      await yard.pass(10_001);
+    }
+    const job = await yard.engine.read.job(1);
+    expect(job.state).toBe("failed");
+    expect(job.error).toContain("not heard from");
+    expect((await yard.engine.read.attempts(1)).map((attempt) => attempt.outcome)).toEqual([
+      "timeout",
+      "timeout",
+      "timeout",
+    ]);
+    expect((await yard.engine.figures()).leasesLost).toBe(3);
+  });
+
+  test("gets one full period of grace after a restart", async () => {
+    await yard.submit({ maxAttempts: 2 });
+    await yard.claim("w");
+    await yard.renew("w", 1, 1, true);
+    yard.now += 3_600_000;
+    await yard.restart();
+    await yard.pass(9_999);
+    expect(await yard.state(1)).toBe("running");
+    expect(await yard.renew("w", 1, 1)).toMatchObject({ renewed: [1] });
+    await yard.pass(10_001);
+    expect(await yard.state(1)).toBe("ready");
+  });
+});
+
+describe("a result", () => {
+  test("sent again is accepted and changes nothing, also when the job has gone on", async () => {
+    await yard.submit({ maxAttempts: 2 });
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "failed");
+    expect(await yard.finish("w", 1, 1, "failed")).toEqual([{ id: 1, accepted: true, reason: null }]);
+    await yard.pass(60_000);
+    await yard.claim("w");
+    expect(await yard.finish("w", 1, 1, "failed")).toMatchObject([{ accepted: true }]);
+    expect(await yard.finish("w", 1, 1, "succeeded")).toMatchObject([{ accepted: false }]);
+    await yard.finish("w", 1, 2, "succeeded");
+    expect(await yard.finish("w", 1, 2, "succeeded")).toMatchObject([{ accepted: true }]);
+    expect(await yard.engine.read.events(1, 0)).toHaveLength(6);
+  });
+
+  test("of another worker, another attempt or an unknown job is not accepted", async () => {
+    await yard.submit({});
+    await yard.claim("w");
+    expect(await yard.finish("x", 1, 1, "succeeded")).toMatchObject([{ accepted: false }]);
+    expect(await yard.finish("w", 1, 2, "succeeded")).toMatchObject([{ accepted: false }]);
+    expect(await yard.finish("w", 9, 1, "succeeded")).toMatchObject([
+      { accepted: false, reason: "no such job" },
+    ]);
+    expect(await yard.state(1)).toBe("leased");
+  });
+
+  test("that failed is tried again after a pause that doubles, as often as the job allows", async () => {
+    await yard.submit({ maxAttempts: 3 });
+    for (const pauseMs of [1_000, 2_000]) {
+      const [job] = await yard.claim("w");
+      await yard.finish("w", 1, job?.attempt ?? 0, "failed");
+      expect(await yard.state(1)).toBe("waiting");
+      await yard.pass(pauseMs - 1);
+      expect(await yard.state(1)).toBe("waiting");
+      await yard.pass(1);
+      expect(await yard.state(1)).toBe("ready");
+    }
+    await yard.claim("w");
+    await yard.finish("w", 1, 3, "failed");
+    expect(await yard.engine.read.job(1)).toMatchObject({ state: "failed", exitCode: 1, attempt: 3 });
+  });
+
+  test("that was released counts nothing", async () => {
+    await yard.submit({});
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "released");
+    expect(await yard.state(1)).toBe("ready");
+    await yard.claim("w");
+    await yard.finish("w", 1, 2, "failed");
+    expect(await yard.state(1)).toBe("failed");
+  });
+});
+
+describe("time", () => {
+  test("holds a job back until its own", async () => {
+    await yard.submit({ runAt: yard.now + 500 }, { runAt: yard.now - 1 });
+    expect((await yard.claim("w")).map((job) => job.id)).toEqual([2]);
+    await yard.pass(499);
+    expect(await yard.claim("w")).toEqual([]);
+    await yard.pass(1);
+    expect((await yard.claim("w")).map((job) => job.id)).toEqual([1]);
+  });
+
+  test("ends an attempt whose worker lets it outlive its limit", async () => {
+    await yard.submit({ timeoutMs: 1_000 });
+    await yard.claim("w", { leaseMs: 60_000 });
+    await yard.pass(5_000);
+    await yard.renew("w", 1, 1, true);
+    await yard.pass(10_500);
+    await yard.renew("w", 1, 1);
+    expect(await yard.state(1)).toBe("running");
+    await yard.pass(500);
+    expect(await yard.engine.read.job(1)).toMatchObject({
+      state: "failed",
+      error: "ran longer than its time limit of 1000 ms",
+    });
+    expect(await yard.renew("w", 1, 1)).toMatchObject({ lost: [1] });
+  });
+
+  test("takes finished jobs away when they have been kept long enough", async () => {
+    await yard.dispose();
+    yard = await TestEngine.open({
+      retainSucceededMs: 1_000,
+      retainFailedMs: 5_000,
+      retainCancelledMs: null,
+    });
+    await yard.submit({}, {}, {});
+    await yard.claim("w", { max: 2 });
+    await yard.finish("w", 1, 1, "succeeded");
+    await yard.finish("w", 2, 1, "failed");
+    await yard.engine.cancel(3, null);
+    await yard.pass(1_001);
+    await expect(yard.engine.read.job(1)).rejects.toThrow(NotFoundError);
+    expect(await yard.state(2)).toBe("failed");
+    await yard.pass(4_000);
+    await expect(yard.engine.read.job(2)).rejects.toThrow(NotFoundError);
+    expect((await yard.engine.read.stats()).jobsByState).toMatchObject({
+      succeeded: 0,
+      failed: 0,
+      cancelled: 1,
+    });
+  });
+});
+
+describe("cancel, retry and delete", () => {
+  test("stop a running job: its worker hears of it, and its result does not count", async () => {
+    await yard.submit({});
+    await yard.claim("w");
+    expect(await yard.engine.cancel(1, "changed my mind")).toMatchObject({
+      state: "cancelled",
+      error: "cancelled by the user: changed my mind",
+    });
+    expect(await yard.renew("w", 1, 1)).toMatchObject({ renewed: [], cancelled: [1] });
+    expect(await yard.finish("w", 1, 1, "succeeded")).toMatchObject([
+      { accepted: false, reason: "the job was cancelled" },
+    ]);
+    await expect(yard.engine.cancel(1, null)).rejects.toThrow(ConflictError);
+  });
+
+  test("run a finished job again with a fresh budget and its history kept", async () => {
+    await yard.submit({});
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "failed");
+    expect(await yard.engine.retry(1)).toMatchObject({
+      state: "ready",
+      error: null,
+      exitCode: null,
+      attempt: 1,
+    });
+    await expect(yard.engine.retry(1)).rejects.toThrow(ConflictError);
+    expect((await yard.claim("w"))[0]?.attempt).toBe(2);
+    await yard.finish("w", 1, 2, "succeeded");
+    expect((await yard.engine.read.attempts(1)).map((attempt) => attempt.outcome)).toEqual([
+      "failed",
+      "succeeded",
+    ]);
+  });
+
+  test("delete what nobody holds", async () => {
+    await yard.submit({}, {});
+    await yard.claim("w", { max: 1 });
+    await expect(yard.engine.remove(1)).rejects.toThrow(ConflictError);
+    await yard.engine.remove(2);
+    await expect(yard.engine.remove(2)).rejects.toThrow(NotFoundError);
+    expect((await yard.engine.read.stats()).jobsByState.ready).toBe(0);
+  });
+
+  test("delete a project with its tasks and jobs, however many", async () => {
+    const project = await yard.engine.createProject({ name: "p", description: null });
+    const task = await yard.engine.createTask({
+      name: "t",
+      projectId: project.id,
+      commandTemplate: "true",
+      resources: {},
+    });
+    const jobs = Array.from({ length: 1_500 }, () => ({ task: { id: task.id, parameters: {} } }));
+    await yard.submit(...jobs);
+    await yard.claim("w", { max: 1 });
+    await yard.engine.deleteProject(project.id);
+    expect((await yard.engine.read.stats()).jobsByState).toMatchObject({ ready: 0, leased: 0 });
+    await expect(yard.engine.read.task(task.id)).rejects.toThrow(NotFoundError);
+    expect(await yard.renew("w", 1, 1)).toMatchObject({ lost: [1] });
+  });
+});
+
+describe("dependencies", () => {
+  const states = async (...ids: number[]) => Promise.all(ids.map((id) => yard.state(id)));
+
+  test("let a job run when the last of them has succeeded", async () => {
+    await yard.submit({}, {}, { dependsOn: [{ item: 0 }, { item: 1 }, { item: 0 }] });
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "succeeded");
+    expect(await yard.state(3)).toBe("waiting");
+    await yard.finish("w", 2, 1, "succeeded");
+    expect(await yard.state(3)).toBe("ready");
+  });
+
+  test("that succeeded already, or succeed in the same commit, are met", async () => {
+    await yard.submit({}, {});
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "succeeded");
+    const [, jobs] = await Promise.all([
+      yard.finish("w", 2, 1, "succeeded"),
+      yard.submit({ dependsOn: [{ job: 1 }, { job: 2 }] }),
+    ]);
+    expect(jobs[0]?.dependsOn).toEqual([1, 2]);
+    expect(await yard.state(3)).toBe("ready");
+  });
+
+  test("that fail block everything below, at once, and their retry brings it back", async () => {
+    // 1 → 2 → 3, and 4 needs both 3 and 5.
+    await yard.submit(
+      {},
+      { dependsOn: [{ item: 0 }] },
+      { dependsOn: [{ item: 1 }] },
+      { dependsOn: [{ item: 2 }] },
+      {},
+      {
+        dependsOn: [{ item: 2 }, { item: 4 }],
+      },
+    );
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "failed");
+    expect(await states(2, 3, 4, 6)).toEqual(["blocked", "blocked", "blocked", "blocked"]);
+    await yard.finish("w", 5, 1, "failed");
+    await yard.engine.retry(1);
+    expect(await states(1, 2, 3, 4, 6)).toEqual(["ready", "waiting", "waiting", "waiting", "blocked"]);
+    await yard.engine.retry(5);
+    expect(await states(6)).toEqual(["waiting"]);
+  });
+
+  test("that were cancelled or deleted unfinished block; deleted after success they stay met", async () => {
+    await yard.submit({}, {}, {});
+    await yard.claim("w", { max: 1 });
+    await yard.finish("w", 1, 1, "succeeded");
+    await yard.submit({ dependsOn: [{ job: 1 }] }, { dependsOn: [{ job: 2 }] }, { dependsOn: [{ job: 3 }] });
+    await yard.engine.remove(1);
+    await yard.engine.cancel(2, null);
+    await yard.engine.remove(3);
+    expect(await states(4, 5, 6)).toEqual(["ready", "blocked", "blocked"]);
+    await yard.submit({ dependsOn: [{ job: 2 }] });
+    expect(await states(7)).toEqual(["blocked"]);
+  });
+
+  test("retried after success make those wait that were not taken yet", async () => {
+    await yard.submit({});
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "succeeded");
+    await yard.submit({ dependsOn: [{ job: 1 }] }, { dependsOn: [{ job: 1 }] });
+    await yard.claim("w", { max: 1 });
+    await yard.engine.retry(1);
+    expect(await states(2, 3)).toEqual(["leased", "waiting"]);
+  });
+
+  test("work through a fan and a chain of ten thousand", async () => {
+    const fan = Array.from({ length: 10_000 }, () => ({ dependsOn: [{ job: 1 }] }));
+    await yard.submit({});
+    for (let at = 0; at < fan.length; at += 1_000) await yard.submit(...fan.slice(at, at + 1_000));
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "succeeded");
+    expect((await yard.engine.read.stats()).jobsByState.ready).toBe(10_000);
+    for (let at = 0; at < 10_000; at += 1_000) {
+      const below = { dependsOn: [{ job: 10_001 + at }] };
+      const links = Array.from({ length: 999 }, (_, index) => ({ dependsOn: [{ item: index }] }));
+      await yard.submit(below, ...links);
+    }
+    await yard.engine.cancel(10_001, null);
+    expect((await yard.engine.read.stats()).jobsByState.blocked).toBe(10_000);
+    await yard.engine.retry(10_001);
+    expect((await yard.engine.read.stats()).jobsByState).toMatchObject({ blocked: 0, waiting: 10_000 });
+  }, 30_000);
+});
+
+describe("events and figures", () => {
+  test("tell of every change after its commit, in order", async () => {
+    const seen: EngineEvent[] = [];
+    const stop = yard.engine.subscribe((events) => seen.push(...events));
+    await yard.submit({});
+    await yard.claim("w");
+    await yard.engine.appendLog({
+      workerId: "w",
+      chunks: [{ id: 1, attempt: 1, seq: 1, time: 5, stream: "stdout", text: "x" }],
+    });
+    await yard.finish("w", 1, 1, "succeeded");
+    stop();
+    await yard.engine.remove(1);
+    const told = seen.flatMap((event) =>
+      event.type === "job" ? [`${event.from}→${event.to}`] : [event.type],
+    );
+    expect(told).toEqual(["null→ready", "worker", "ready→leased", "log", "leased→succeeded"]);
+  });
+
+  test("count commits, claims, waits and rates", async () => {
+    await yard.submit({}, {});
+    yard.now += 2_000;
+    await yard.claim("w");
+    const figures = await yard.engine.figures();
+    expect(figures.waitSeconds).toMatchObject({ count: 2, sum: 4 });
+    expect(figures.claimSeconds.count).toBe(1);
+    expect(figures.commitSize.count).toBeGreaterThan(1);
+    expect(figures.storeBytes).toBeGreaterThan(0);
+    const { rates } = await yard.engine.read.stats();
+    expect(rates.submitted).toEqual({ m1: 1, m5: 1, m15: 1 });
+  });
+});
+
+describe("logs", () => {
+  test("are kept from the holder of the attempt only", async () => {
+    await yard.submit({ maxAttempts: 2 });
+    await yard.claim("a");
+    const send = (workerId: string, attempt: number, seq: number, text: string) =>
+      yard.engine.appendLog({ workerId, chunks: [{ id: 1, attempt, seq, time: 1, stream: "stdout", text }] });
+    expect(await send("a", 1, 1, "one\n")).toBe(1);
+    expect(await send("a", 1, 1, "one\n")).toBe(0);
+    expect(await send("b", 1, 2, "no\n")).toBe(0);
+    expect(await send("a", 2, 1, "no\n")).toBe(0);
+    await yard.pass(10_001);
+    await yard.claim("b");
+    expect(await send("a", 1, 2, "late\n")).toBe(1);
+    expect(await send("b", 2, 1, "two\n")).toBe(1);
+    const texts = async (filter: Parameters<typeof yard.engine.read.log>[1]) =>
+      (await yard.engine.read.log(1, filter)).items.map((item) => item.text).join("");
+    expect(await texts({})).toBe("two\n");
+    expect(await texts({ attempt: 1 })).toBe("one\nlate\n");
+    expect(await texts({ after: 0 })).toBe("one\nlate\ntwo\n");
+    expect(await texts({ attempt: 1, tailLines: 1 })).toBe("late\n");
+    const page = await yard.engine.read.log(1, { after: 1 });
+    expect(await texts({ after: page.next })).toBe("");
+  });
+});
