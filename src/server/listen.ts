@@ -45,6 +45,9 @@ export function listen(address: ListenAddress, options: ListenOptions): Server<u
       idleTimeout: Math.min(255, Math.ceil(options.idleTimeoutMs / 1_000)),
       maxRequestBodySize: options.maxRequestBodyBytes,
       development: false,
+      // With `development: false` Bun shares the port with another process that does the same, and each
+      // gets a part of the requests: a second server must be refused instead.
+      reusePort: false,
       fetch: options.fetch,
     });
   } catch (error) {

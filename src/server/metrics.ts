@@ -3,8 +3,8 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { JOB_STATES } from "../domain/job.ts";
 import { WORKER_STATES } from "../domain/worker.ts";
 import type { Engine, EngineFigures, Stats } from "../engine/engine.ts";
+import { histogramText, type LabelledHistogram } from "./histogramText.ts";
 import { type RouteTimes, TIME_BOUNDS_SECONDS } from "./routeTimes.ts";
-import { SnapshotHistogram } from "./snapshotHistogram.ts";
 
 /** Queues with a label of their own; the rest is counted as "other", so that the labels stay bounded. */
 const MAX_QUEUE_LABELS = 200;
@@ -27,12 +27,7 @@ export class Metrics {
   readonly #queuedCommands: Gauge;
   readonly #queuedBytes: Gauge;
   readonly #storeBytes: Gauge;
-  readonly #commitSize: SnapshotHistogram;
-  readonly #commitSeconds: SnapshotHistogram;
-  readonly #claimSeconds: SnapshotHistogram;
-  readonly #waitSeconds: SnapshotHistogram;
   readonly #httpRequests: Counter;
-  readonly #httpSeconds: SnapshotHistogram;
   #routes: readonly RouteTimes[] = [];
 
   constructor(engine: Engine) {
@@ -42,8 +37,6 @@ export class Metrics {
       new Gauge({ name: `yardmaster_${name}`, help, labelNames, registers });
     const counter = (name: string, help: string, labelNames: string[] = []) =>
       new Counter({ name: `yardmaster_${name}`, help, labelNames, registers });
-    const histogram = (name: string, help: string, labelNames: string[] = []) =>
-      new SnapshotHistogram({ name: `yardmaster_${name}`, help, labelNames, registers });
 
     this.#jobs = gauge("jobs", "Jobs by state and queue", ["state", "queue"]);
     this.#workers = gauge("workers", "Workers by state", ["state"]);
@@ -51,19 +44,7 @@ export class Metrics {
     this.#queuedCommands = gauge("queued_commands", "Commands that wait in memory to be committed");
     this.#queuedBytes = gauge("queued_bytes", "Size of the commands that wait in memory");
     this.#storeBytes = gauge("store_bytes", "Size of the store");
-    this.#commitSize = histogram("commit_size", "Commands in one commit");
-    this.#commitSeconds = histogram("commit_seconds", "Time of one commit");
-    this.#claimSeconds = histogram(
-      "claim_seconds",
-      "From the arrival of a claim to its answer, waiting included",
-    );
-    this.#waitSeconds = histogram("wait_seconds", "From ready to claimed");
     this.#httpRequests = counter("http_requests_total", "Requests", ["method", "route", "status"]);
-    this.#httpSeconds = histogram("http_request_seconds", "Time to the answer", [
-      "method",
-      "route",
-      "status",
-    ]);
     collectDefaultMetrics({ register: this.#registry });
     for (const name of NOT_OF_THIS_RUNTIME) this.#registry.removeSingleMetric(name);
   }
@@ -82,8 +63,9 @@ export class Metrics {
     const [stats, figures] = await Promise.all([this.#engine.read.stats(), this.#engine.figures()]);
     this.#setStats(stats);
     this.#setFigures(figures);
-    this.#setRoutes();
-    return this.#registry.metrics();
+    const httpSeconds = this.#setRoutes();
+    const counted = await this.#registry.metrics();
+    return [counted, ...engineHistograms(figures), httpSeconds].join("\n");
   }
 
   #setStats(stats: Stats): void {
@@ -101,15 +83,11 @@ export class Metrics {
     this.#queuedCommands.set(figures.queuedCommands);
     this.#queuedBytes.set(figures.queuedBytes);
     this.#storeBytes.set(figures.storeBytes);
-    this.#commitSize.show([{ labels: {}, histogram: figures.commitSize }]);
-    this.#commitSeconds.show([{ labels: {}, histogram: figures.commitSeconds }]);
-    this.#claimSeconds.show([{ labels: {}, histogram: figures.claimSeconds }]);
-    this.#waitSeconds.show([{ labels: {}, histogram: figures.waitSeconds }]);
   }
 
-  #setRoutes(): void {
+  #setRoutes(): string {
     this.#httpRequests.reset();
-    const shown = [];
+    const shown: LabelledHistogram[] = [];
     for (const { method, path, byStatus } of this.#routes) {
       for (const [status, times] of byStatus) {
         const labels = { method, route: path, status: String(status) };
@@ -118,6 +96,23 @@ export class Metrics {
         shown.push({ labels, histogram: { bounds: TIME_BOUNDS_SECONDS, counts, count, sum } });
       }
     }
-    this.#httpSeconds.show(shown);
+    return histogramText("yardmaster_http_request_seconds", "Time to the answer", shown);
   }
+}
+
+function engineHistograms(figures: EngineFigures): string[] {
+  const { commitSize, commitSeconds, claimSeconds, waitSeconds } = figures;
+  const claimHelp = "From the arrival of a claim to its answer, waiting included";
+  return [
+    histogramText("yardmaster_commit_size", "Commands in one commit", [
+      { labels: {}, histogram: commitSize },
+    ]),
+    histogramText("yardmaster_commit_seconds", "Time of one commit", [
+      { labels: {}, histogram: commitSeconds },
+    ]),
+    histogramText("yardmaster_claim_seconds", claimHelp, [{ labels: {}, histogram: claimSeconds }]),
+    histogramText("yardmaster_wait_seconds", "From ready to claimed", [
+      { labels: {}, histogram: waitSeconds },
+    ]),
+  ];
 }
