@@ -49,7 +49,7 @@ export interface AgentOptions {
   maxLogBytes?: number | undefined;
   /** Part of `maxLogBytes` that is kept for the end of the output; default 1 MiB. */
   logTailBytes?: number | undefined;
-  /** Output waits this long for more before it is sent; default 10. */
+  /** Least time between two requests with output, in which more gathers; default 10. */
   logFlushMs?: number | undefined;
   /** Output of all jobs held in memory; what is over goes to disk. Default 16 MiB. */
   maxBufferedLogBytes?: number | undefined;

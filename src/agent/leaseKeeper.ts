@@ -3,7 +3,7 @@ import type { ClaimedJob, YardmasterClient } from "@yardmaster/client";
 import { type AttemptKey, type AttemptRef, attemptKey } from "./journal.ts";
 import { type ServerLink, StoppedError } from "./serverLink.ts";
 
-/** Starts are told together this long after the first; a job that ends sooner says it in its result. */
+/** A start is told after this long, many together; a job that ends sooner says it in its result. */
 const STARTED_DELAY_MS = 5;
 /** Leases in one request. */
 const MAX_LEASES = 500;
@@ -13,6 +13,7 @@ const RETRY_MS = 500;
 interface Lease extends AttemptRef {
   /** `pending` starts are yet to be told. */
   start: "no" | "pending" | "told";
+  startedMs: number;
 }
 
 export interface LeaseKeeperOptions {
@@ -28,6 +29,8 @@ export interface LeaseKeeperOptions {
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #leases = new Map<AttemptKey, Lease>();
+  /** Those whose start is to be told, oldest first. */
+  readonly #pendingStarts = new Set<Lease>();
   /** Shortest lease seen; renewals come at least three times in it. */
   #leaseMs = Number.POSITIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -42,7 +45,7 @@ export class LeaseKeeper {
   /** Takes over the leases of jobs just claimed. */
   hold(jobs: readonly ClaimedJob[]): void {
     for (const job of jobs) {
-      this.#leases.set(attemptKey(job), { id: job.id, attempt: job.attempt, start: "no" });
+      this.#leases.set(attemptKey(job), { id: job.id, attempt: job.attempt, start: "no", startedMs: 0 });
       // Both times are the server's, so that the length is right whatever the clock says here.
       const lengthMs = Date.parse(job.leaseExpiresAt) - Date.parse(job.updatedAt);
       if (lengthMs > 0) this.#leaseMs = Math.min(this.#leaseMs, lengthMs);
@@ -55,17 +58,28 @@ export class LeaseKeeper {
     const lease = this.#leases.get(key);
     if (lease === undefined) return;
     lease.start = "pending";
-    this.#startedTimer ??= setTimeout(() => {
-      this.#startedTimer = undefined;
-      const pending = [...this.#leases.values()].filter((held) => held.start === "pending");
-      if (pending.length > 0) void this.#renew(pending);
-    }, STARTED_DELAY_MS);
+    lease.startedMs = performance.now();
+    this.#pendingStarts.add(lease);
+    this.#startedTimer ??= setTimeout(() => this.#tellStarts(), STARTED_DELAY_MS);
+  }
+
+  #tellStarts(): void {
+    this.#startedTimer = undefined;
+    const dueMs = performance.now() - STARTED_DELAY_MS + 1;
+    const due = [...this.#pendingStarts].filter((lease) => lease.startedMs <= dueMs).slice(0, MAX_LEASES);
+    for (const lease of due) this.#pendingStarts.delete(lease);
+    if (due.length > 0) void this.#renew(due);
+    if (this.#pendingStarts.size > 0) {
+      this.#startedTimer = setTimeout(() => this.#tellStarts(), STARTED_DELAY_MS);
+    }
   }
 
   /** The job has ended: its start, if not yet told, goes with the result. The lease is still renewed. */
   ended(key: AttemptKey): void {
     const lease = this.#leases.get(key);
-    if (lease?.start === "pending") lease.start = "no";
+    if (lease?.start !== "pending") return;
+    lease.start = "no";
+    this.#pendingStarts.delete(lease);
   }
 
   /** The lease is needed no longer. */

@@ -32,6 +32,7 @@ export class LogShipper implements LogKeeper {
   #bufferedBytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isSending = false;
+  #lastSentMs = 0;
   #isSpoolBroken = false;
 
   constructor(options: LogShipperOptions) {
@@ -95,14 +96,20 @@ export class LogShipper implements LogKeeper {
 
   #schedule(): void {
     if (this.#isSending || this.#timer !== undefined || this.#ready.size === 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      void this.#send();
-    }, this.#options.logFlushMs);
+    // The first output after a pause goes almost at once, what follows gathers.
+    const dueMs = this.#lastSentMs + this.#options.logFlushMs - performance.now();
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        void this.#send();
+      },
+      Math.max(1, dueMs),
+    );
   }
 
   async #send(): Promise<void> {
     this.#isSending = true;
+    this.#lastSentMs = performance.now();
     const logs: JobLog[] = [];
     const chunks: NewLogChunk[] = [];
     let bytes = 0;
