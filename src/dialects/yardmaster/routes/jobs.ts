@@ -4,6 +4,7 @@ import { InvalidInputError } from "../../../domain/errors.ts";
 import type { Job } from "../../../domain/job.ts";
 import type { Engine, JobFilter } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
+import { InvalidRequestError, type RequestIssue } from "../../requestErrors.ts";
 import { defineRoute, type Role, type Route } from "../../route.ts";
 import { text } from "../schemas/fields.ts";
 import {
@@ -103,7 +104,7 @@ function submitJobs(engine: Engine): Route {
       const key = headers["idempotency-key"];
       const idempotency = key === undefined ? null : { key, fingerprint: fingerprint(bodyBytes) };
       const receipt = await engine.submit({ jobs, idempotency }).catch((error: unknown) => {
-        throw isArray ? withoutStep(error, 1) : withoutStep(error, 2);
+        throw placed(error, isArray);
       });
       const first = receipt.jobs[0];
       const answer =
@@ -195,13 +196,17 @@ function fingerprint(bytes: Uint8Array): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 }
 
-/** The engine speaks of `["jobs", 0, "taskId"]`; the body has no such field, and a single job no index. */
-function withoutStep(error: unknown, steps: number): unknown {
+/**
+ * The engine names the item and its field, `[0, "taskId"]`; a body of one job has no index, and the
+ * idempotency key stands in a header.
+ */
+function placed(error: unknown, isArray: boolean): unknown {
   if (!(error instanceof InvalidInputError)) return error;
-  return new InvalidInputError(
-    error.issues.map(({ path, message }) => ({
-      path: path[0] === "jobs" ? path.slice(steps) : path,
-      message,
-    })),
+  return new InvalidRequestError(
+    error.issues.map(({ path, message }): RequestIssue => {
+      const steps = path[0] === "jobs" ? path.slice(1) : path;
+      if (steps[0] === "Idempotency-Key") return { part: "header", path: ["idempotency-key"], message };
+      return { part: "body", path: !isArray && steps[0] === 0 ? steps.slice(1) : steps, message };
+    }),
   );
 }
