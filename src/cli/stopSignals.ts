@@ -13,7 +13,10 @@ export function listenForStop(onSecond: () => void = () => {}): StopSignals {
   let asked = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     asked += 1;
-    if (asked === 1) return resolve(signal);
+    if (asked === 1) {
+      resolve(signal);
+      return;
+    }
     onSecond();
     process.exit(EXIT.interrupted);
   };

@@ -1,0 +1,87 @@
+/** What a measurement yields, and the arithmetic of medians. */
+
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  /** What bounds it on this machine, measured in the same run; null where nothing does. */
+  readonly limit: { readonly name: string; readonly value: number } | null;
+  /** Value by limit. */
+  readonly ratio: number | null;
+  /** In words: `≥ 50 %`. */
+  readonly aim: string | null;
+  readonly isMet: boolean | null;
+}
+
+/** How much work each measurement does. */
+export interface Effort {
+  /** Each figure is the median of so many. */
+  readonly rounds: number;
+  readonly durationMs: number;
+  readonly cycleJobs: number;
+  readonly latencySamples: number;
+  readonly backlogs: readonly number[];
+  readonly processes: number;
+}
+
+export const FULL_EFFORT: Effort = {
+  rounds: 3,
+  durationMs: 3_000,
+  cycleJobs: 40_000,
+  latencySamples: 200,
+  backlogs: [1_000, 100_000, 1_000_000],
+  processes: 6_000,
+};
+
+/** For a look whether everything works; the figures mean little. */
+export const QUICK_EFFORT: Effort = {
+  rounds: 1,
+  durationMs: 300,
+  cycleJobs: 2_000,
+  latencySamples: 10,
+  backlogs: [1_000, 5_000],
+  processes: 100,
+};
+
+/** Value at a fraction of the sorted values: 0.5 is the median, 0.99 the 99th percentile. */
+export function quantile(values: readonly number[], fraction: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))] ?? Number.NaN;
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** A figure that should be at least a part of its limit. */
+export function shareOf(
+  name: string,
+  unit: string,
+  value: number,
+  limit: { readonly name: string; readonly value: number },
+  aim: number | null,
+): Figure {
+  const ratio = value / limit.value;
+  return {
+    name,
+    unit,
+    value,
+    limit,
+    ratio,
+    aim: aim === null ? null : `≥ ${Math.round(aim * 100)} %`,
+    isMet: aim === null ? null : ratio >= aim,
+  };
+}
+
+/** A figure without a limit; with an aim it should be at most that. */
+export function plain(name: string, unit: string, value: number, atMost: number | null = null): Figure {
+  return {
+    name,
+    unit,
+    value,
+    limit: null,
+    ratio: null,
+    aim: atMost === null ? null : `≤ ${atMost} ${unit}`,
+    isMet: atMost === null ? null : value <= atMost,
+  };
+}
