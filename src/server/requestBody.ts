@@ -22,19 +22,18 @@ export async function readJsonBody(request: Request, limits: ServerLimits): Prom
   if (type !== null && type !== "application/json" && !isJsonType(type)) {
     throw new UnsupportedMediaTypeError(type, "application/json");
   }
-  const bytes = await readBytes(request, limits.maxBodyBytes);
+  const length = request.headers.get("content-length");
+  if (length !== null && Number(length) > limits.maxBodyBytes) {
+    throw new BodyTooLargeError(limits.maxBodyBytes);
+  }
+  // Without a length (chunked) only counting tells when it is too much.
+  const bytes = length === null ? await countedBytes(request, limits.maxBodyBytes) : await request.bytes();
   if (bytes.byteLength === 0) return EMPTY;
   checkDepth(bytes, limits.maxJsonDepth);
   return { value: parse(bytes), bytes };
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const length = request.headers.get("content-length");
-  if (length !== null) {
-    if (Number(length) > maxBytes) throw new BodyTooLargeError(maxBytes);
-    return request.bytes();
-  }
-  // Without a length (chunked) only counting tells when it is too much.
+async function countedBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   if (request.body === null) return EMPTY.bytes;
   const chunks: Uint8Array[] = [];
   let total = 0;
