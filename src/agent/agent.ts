@@ -15,6 +15,7 @@ import { ClaimLoop } from "./claimLoop.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { baseEnvironment } from "./environment.ts";
 import { errorText } from "./errorText.ts";
+import { Escapees } from "./escapees.ts";
 import { exchangeRunMark, workerIdentity } from "./identity.ts";
 import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
 import { LeaseKeeper } from "./leaseKeeper.ts";
@@ -84,6 +85,7 @@ class Agent implements RunningAgent {
   readonly #leases: LeaseKeeper;
   readonly #dispatcher: Dispatcher;
   readonly #claims: ClaimLoop;
+  readonly #escapees: Escapees;
   readonly #watchdog: ReturnType<typeof startWatchdog>;
   readonly #finish = Promise.withResolvers<void>();
   #ending: "no" | "draining" | "stopping" = "no";
@@ -146,7 +148,10 @@ class Agent implements RunningAgent {
       maxAgeMs: settings.prefetchMaxAgeMs,
       log,
       onResult: (result) => this.#results.add(result),
-      onChange: () => this.#claims.wake(),
+      onChange: () => {
+        this.#claims.wake();
+        this.#escapees.jobEnded();
+      },
     });
     this.#claims = new ClaimLoop({
       ...settings,
@@ -156,6 +161,7 @@ class Agent implements RunningAgent {
       undelivered: () => this.#results.size,
       reconcile: (signal) => this.#reconcile(signal),
     });
+    this.#escapees = new Escapees(mark, (id) => this.#dispatcher.runs(id), log);
     this.#watchdog = startWatchdog(mark, settings.graceMs);
     this.#deliverLeftovers(this.#journal.openAttempts());
     this.registered = this.#link.call("registration", async () => {});
@@ -199,8 +205,8 @@ class Agent implements RunningAgent {
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
-    const isKnown = (id: number): boolean => this.#journal.openAttempts().some((open) => open.id === id);
-    const unknown = await unknownHeldJobs(this.#client, this.workerId, isKnown, signal);
+    const known = (): Set<number> => new Set(this.#journal.openAttempts().map((open) => open.id));
+    const unknown = await unknownHeldJobs(this.#client, this.workerId, known, signal);
     for (const result of unknown) this.#results.add(result);
     if (unknown.length > 0) {
       this.#settings.log.info("giving back jobs whose claim was lost on its way", { jobs: unknown.length });
@@ -238,18 +244,20 @@ class Agent implements RunningAgent {
       this.#dispatcher.endAll("agentStopped");
       await this.#until(() => this.#dispatcher.active === 0, graceMs + outputDrainMs + 5_000);
     }
-    if (this.#claims.mayHoldUnknown) await this.#reconcileAtEnd(flushTimeoutMs);
+    const flushEndsMs = performance.now() + flushTimeoutMs;
+    if (this.#claims.mayHoldUnknown) await this.#reconcileAtEnd(flushTimeoutMs / 2);
     const isFlushed = await this.#until(
       () =>
         this.#claims.isIdle &&
         this.#dispatcher.running === 0 &&
         this.#logs.isIdle &&
         this.#results.size === 0,
-      flushTimeoutMs,
+      flushEndsMs - performance.now(),
     );
     if (!isFlushed) log.warn("not everything could be delivered; the next run will do it");
     this.#link.stop();
     this.#leases.stop();
+    this.#escapees.stop();
     await this.#workspaces.settled();
     await this.#watchdog.dismiss();
     this.#journal.close();

@@ -20,6 +20,8 @@ const MAX_POLLS = 4;
 const MAX_UNDELIVERED = 5_000;
 /** After a claim that the server refused. */
 const REFUSED_PAUSE_MS = 5_000;
+/** After a poll that the server did not let wait: too many wait there, or it is about to end. */
+const UNWAITED_PAUSE_MS = 200;
 
 export interface ClaimLoopOptions {
   readonly client: YardmasterClient;
@@ -119,6 +121,7 @@ export class ClaimLoop {
     const poll: Poll = { capacity, isWaiting: waitMs > 0 };
     this.#polls.add(poll);
     this.#hasFreed = false;
+    const beganMs = performance.now();
     this.#request(wanted.capacity, Math.max(1, Math.min(MAX_CLAIM, wanted.max)), waitMs).then(
       (jobs) => {
         this.#polls.delete(poll);
@@ -126,17 +129,21 @@ export class ClaimLoop {
         if (jobs.length > 0) {
           dispatcher.accept(jobs);
           this.#hasFreed = true;
-        }
+        } else if (performance.now() - beganMs < waitMs / 2) this.#pause(UNWAITED_PAUSE_MS);
         this.#consider();
       },
       (error) => {
         this.#polls.delete(poll);
         if (error instanceof StoppedError) return;
         this.#options.log.error("the server refused a claim", { error: errorText(error) });
-        this.#pausedUntilMs = performance.now() + REFUSED_PAUSE_MS;
-        setTimeout(() => this.wake(), REFUSED_PAUSE_MS);
+        this.#pause(REFUSED_PAUSE_MS);
       },
     );
+  }
+
+  #pause(ms: number): void {
+    this.#pausedUntilMs = performance.now() + ms;
+    setTimeout(() => this.wake(), ms);
   }
 
   #request(capacity: Resources, max: number, waitMs: number): Promise<ClaimedJob[]> {

@@ -67,6 +67,12 @@ export class Dispatcher {
     return this.#active;
   }
 
+  /** Says whether processes of the job may be there. */
+  runs(id: number): boolean {
+    for (const run of this.#runs.values()) if (run.job.id === id) return true;
+    return false;
+  }
+
   /** What is free after the waiting jobs have taken theirs; may be negative where jobs were claimed ahead. */
   freeAfterQueue(): Resources {
     let free = this.#options.slots.free;

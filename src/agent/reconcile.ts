@@ -6,23 +6,23 @@
 import { type JobResult, type YardmasterClient, YardmasterError } from "@yardmaster/client";
 
 /**
- * @param isKnown says whether the worker holds the job, or has a result for it.
+ * @param known ids of the jobs that the worker holds or has results for, now.
  * @returns what is to be reported.
  */
 export async function unknownHeldJobs(
   client: YardmasterClient,
   workerId: string,
-  isKnown: (id: number) => boolean,
+  known: () => ReadonlySet<number>,
   signal: AbortSignal,
 ): Promise<JobResult[]> {
   const results: JobResult[] = [];
   const { runningJobs } = await client.worker(workerId, { signal });
-  for (const id of runningJobs) {
-    if (isKnown(id)) continue;
+  const knownBefore = known();
+  for (const id of runningJobs.filter((held) => !knownBefore.has(held))) {
     try {
       const job = await client.job(id, { signal });
       const isHeld = job.workerId === workerId && (job.state === "leased" || job.state === "running");
-      if (isHeld && !isKnown(id)) results.push({ id, attempt: job.attempt, outcome: "released" });
+      if (isHeld && !known().has(id)) results.push({ id, attempt: job.attempt, outcome: "released" });
     } catch (error) {
       if (!(error instanceof YardmasterError && error.status === 404)) throw error;
     }

@@ -91,7 +91,7 @@ export class ServerLink {
   failed(what: string, error: unknown): void {
     if (this.#isUp !== false) {
       const fields = { server: this.#options.serverUrl, request: what, error: errorText(error) };
-      this.#options.log.warn("the server cannot be reached; trying on", fields);
+      this.#options.log.warn("the server cannot be reached or does not answer now; trying on", fields);
     }
     this.#isUp = false;
     // A server that was away may have lost sight of the worker, or be another one.

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { FakeServer } from "./fakeServer.ts";
 import { isAlive } from "./isAlive.ts";
 import { QUICK, testAgent } from "./testAgent.ts";
@@ -79,6 +80,17 @@ test("a daemon that holds the pipes open does not hold up the result", async () 
   expect(await server.finished(job)).toMatchObject({ outcome: "succeeded" });
   expect(performance.now() - before).toBeLessThan(2_000);
   expect(server.output(job)).toBe("started\n");
+});
+
+test.skipIf(!existsSync("/proc/self/environ"))("a daemon does not outlive the agent", async () => {
+  await using server = new FakeServer();
+  await using test = await testAgent(server);
+  const job = server.add(sh("setsid sleep 1000 >/dev/null 2>&1 & echo $!; sleep 0.1"));
+  await server.finished(job);
+  const [pid = 0] = pidsIn(server.output(job));
+  expect(isAlive(pid)).toBe(true);
+  await test.agent.drain();
+  await until(() => !isAlive(pid), "the daemon is gone");
 });
 
 test("drain lets running jobs end and takes no more", async () => {
