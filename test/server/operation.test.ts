@@ -198,3 +198,24 @@ test("requests that are no HTTP, or of odd forms, do no harm", async () => {
   expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
   expect(server.errors).toEqual([]);
 });
+
+test("a client that goes away in the middle of its body is no fault of the server", async () => {
+  await using server = await startTestServer();
+  const { port } = server.server.addresses[0] ?? { port: 0 };
+  const artifact = `/v1/artifacts/${"a".repeat(64)}`;
+  for (const line of ["POST /v1/jobs", `PUT ${artifact}`]) {
+    for (const start of ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"]) {
+      await new Promise<void>((resolve) => {
+        const socket = connect(port, "127.0.0.1", () => {
+          socket.write(`${line} HTTP/1.1\r\nHost: x\r\n${start}`, () =>
+            setTimeout(() => socket.destroy(), 20),
+          );
+        });
+        socket.on("error", () => {}).on("close", () => resolve());
+      });
+    }
+  }
+  // The last request is answered after the others have been dealt with.
+  expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  expect(server.errors).toEqual([]);
+});
