@@ -226,9 +226,14 @@ export class FakeServer implements AsyncDisposable {
         job.workerId === workerId &&
         job.attempt === attempt &&
         job.results.length < attempt;
-      if (!isHeld || job.verdict === "lost") answer.lost.push(id);
-      else if (job.verdict === "cancelled") answer.cancelled.push(id);
-      else {
+      if (!isHeld) answer.lost.push(id);
+      else if (job.verdict === "lost") {
+        job.workerId = "another-worker";
+        answer.lost.push(id);
+      } else if (job.verdict === "cancelled") {
+        job.state = "cancelled";
+        answer.cancelled.push(id);
+      } else {
         if (started) job.state = "running";
         answer.renewed.push(id);
       }
