@@ -1,0 +1,84 @@
+/** Real processes to be killed: one server on a fixed port, some agents, and the SDK that talks to them. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { YardmasterClient } from "@yardmaster/client";
+
+const MAIN = resolve(import.meta.dir, "../../src/cli/main.ts");
+/** Short, so that what a killed agent held comes back within the test. */
+const LEASE_MS = 2_000;
+
+export class Yard {
+  readonly dir = mkdtempSync(join(tmpdir(), "yardmaster-kill-"));
+  readonly client: YardmasterClient;
+  readonly #port: number;
+  readonly #processes = new Map<string, ChildProcess>();
+  readonly #output: string[] = [];
+
+  constructor() {
+    const probe = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+    this.#port = probe.port ?? 0;
+    probe.stop(true);
+    this.client = new YardmasterClient({ baseUrl: `http://127.0.0.1:${this.#port}`, maxRetries: 100 });
+  }
+
+  /** Starts the server and resolves when it answers. */
+  async startServer(): Promise<void> {
+    this.#spawn("server", [
+      ...["serve", "--listen", `127.0.0.1:${this.#port}`, "--data", join(this.dir, "data")],
+      ...["--lease-ms", `${LEASE_MS}ms`],
+    ]);
+    const deadline = Date.now() + 20_000;
+    while (!(await this.client.isReady().catch(() => false))) {
+      if (Date.now() > deadline) throw new Error(`the server does not start:\n${this.tail()}`);
+      await Bun.sleep(20);
+    }
+  }
+
+  startAgent(name: string, cpu: number): void {
+    this.#spawn(name, [
+      ...["agent", "--server", `http://127.0.0.1:${this.#port}`, "--name", name, "--cpu", String(cpu)],
+      ...["--state-dir", join(this.dir, name), "--grace-ms", "200ms"],
+    ]);
+  }
+
+  #spawn(name: string, args: readonly string[]): void {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd: this.dir,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        this.#output.push(`${name}: ${chunk.toString()}`);
+        if (this.#output.length > 200) this.#output.shift();
+      });
+    }
+    this.#processes.set(name, child);
+  }
+
+  /** Kills a process with SIGKILL and resolves when it is gone. */
+  async kill(name: string): Promise<void> {
+    const child = this.#processes.get(name);
+    if (child === undefined) return;
+    this.#processes.delete(name);
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`${name} had ended by itself:\n${this.tail()}`);
+    }
+    const gone = new Promise((done) => child.once("exit", done));
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  /** What the processes printed last. */
+  tail(): string {
+    return this.#output.slice(-40).join("");
+  }
+
+  async dispose(): Promise<void> {
+    for (const [name, child] of this.#processes) {
+      if (child.exitCode === null && child.signalCode === null) await this.kill(name);
+    }
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
