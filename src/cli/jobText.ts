@@ -23,13 +23,13 @@ export function runTimeMs(job: Job, nowMs: number = Date.now()): number | null {
   return Math.max(0, endMs - Date.parse(job.startedAt));
 }
 
-/** `job 12 failed after 1.2s: exit code 3` */
+/** `job 12 failed after 1.2s: the program ended with exit code 3` */
 export function finalLine(job: Job): string {
   const ms = runTimeMs(job);
   const after = ms === null ? "" : ` after ${formatDuration(ms)}`;
-  const code = job.exitCode !== null && job.state === "failed" ? [`exit code ${job.exitCode}`] : [];
-  const why = [...code, ...(job.error !== null && job.error !== code[0] ? [job.error] : [])];
-  return `job ${job.id} ${job.state}${after}${why.length > 0 ? `: ${why.join(", ")}` : ""}`;
+  const code = job.state === "failed" && job.exitCode !== null ? `exit code ${job.exitCode}` : null;
+  const why = job.error ?? code;
+  return `job ${job.id} ${job.state}${after}${why === null ? "" : `: ${why}`}`;
 }
 
 /** What a command that waited for the job ends with. */

@@ -1,0 +1,62 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { Scratch } from "./yardmasterProcess.ts";
+
+const scratch = new Scratch();
+afterAll(() => scratch.dispose());
+/** Nobody listens on the discard port of the loopback. */
+const NOBODY = "http://127.0.0.1:9";
+
+describe("wrong usage", () => {
+  test.each([
+    [["sumbit"], "Did you mean submit?"],
+    [["jobs", "--stat", "ready"], "Did you mean --state?"],
+    [["jobs", "--state", "reddy"], "expected one of waiting, ready"],
+    [["jobs", "--limit", "0"], "--limit: expected a whole number from 1 to 1000"],
+    [["job"], "missing required argument 'job'"],
+    [["submit"], "nothing to run"],
+    [["submit", "--task", "1", "--", "true"], "not both"],
+    [["submit", "--priority", "high", "true"], "--priority: expected a whole number"],
+    [["submit", "--timeout", "soon", "true"], "--timeout: expected a duration"],
+    [["submit", "--at", "someday", "true"], "--at: expected a time"],
+    [["submit", "--env", "NOVALUE", "true"], "--env: expected key=value"],
+    [["submit", "--task", "1", "-p", "n:=nope"], "-p: n: "],
+    [["submit", "--wait", "--detach", "true"], "one of --wait, --follow, --detach"],
+    [["serve", "--listen", "8000"], "expected HOST:PORT"],
+    [["serve", "--listen", "127.0.0.1:70000"], "a port up to 65535"],
+    [["serve", "--listen", "0.0.0.0:0"], "no API keys yet"],
+    [["jobs", "--server", "ftp://x"], "is no URL"],
+  ])("%p ends with 2 and says why", async (argv, message) => {
+    const { exitCode, stdout, stderr } = await scratch.run(argv);
+    expect(stderr).toContain(message);
+    expect(stdout).toBe("");
+    expect(exitCode).toBe(2);
+  });
+
+  test("every command has help with an example, and it goes to stdout", async () => {
+    const { stdout, exitCode } = await scratch.run(["--help"]);
+    expect(exitCode).toBe(0);
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*\[options\]/gm)].map(([, name]) => name ?? "");
+    expect(commands).toContain("submit");
+    for (const name of commands.filter((command) => command !== "version")) {
+      const help = await scratch.run([name, "--help"]);
+      expect(help.stdout).toContain(`  $ yardmaster ${name}`);
+      expect(help.exitCode).toBe(0);
+    }
+  });
+
+  test("a server that is away ends with 69 and says how to start one", async () => {
+    const { stderr, exitCode } = await scratch.run(["jobs", "--server", NOBODY]);
+    expect(exitCode).toBe(69);
+    expect(stderr).toContain("yardmaster up");
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test("the launcher and npx run the command", async () => {
+    const root = join(import.meta.dir, "../..");
+    const direct = Bun.spawnSync([join(root, "bin/yardmaster"), "version"], { cwd: "/" });
+    expect(direct.stdout.toString()).toStartWith("yardmaster 0.");
+    const npx = Bun.spawnSync(["npx", "--no-install", "yardmaster", "version"], { cwd: root });
+    expect(npx.stdout.toString()).toStartWith("yardmaster 0.");
+  });
+});
