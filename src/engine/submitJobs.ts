@@ -2,14 +2,14 @@
 
 import { countsChange, pendingState, standingOf } from "../domain/dependencies.ts";
 import { type InputIssue, InvalidInputError } from "../domain/errors.ts";
-import type { Job, JsonObject } from "../domain/job.ts";
+import type { Job } from "../domain/job.ts";
 import type { Task } from "../domain/project.ts";
-import { DEFAULT_RESOURCES, type Resources } from "../domain/resources.ts";
 import type { Shape } from "../domain/shape.ts";
 import { fillTemplate, TemplateError } from "../domain/template.ts";
 import type { JobInsert } from "../store/store.ts";
 import { type BatchContext, each, type Handler, type Outcome } from "./batch.ts";
 import type { NewJob, SubmitReceipt, SubmitRequest } from "./engine.ts";
+import { submittedJob, submittedResources } from "./submittedJob.ts";
 
 export const submitJobs: Handler<"submit"> = async (context, requests) => {
   const plain = requests.every(isPlain);
@@ -209,103 +209,37 @@ async function insert(context: BatchContext, accepted: readonly Accepted[]): Pro
     accepted.flatMap(({ dependsOn }) => dependsOn.flatMap((one) => ("id" in one ? [one.id] : []))),
   );
   const firstId = await tx.nextJobIds(accepted.length);
-  const shapes = accepted.map(({ job, task }) => shapeOf(job, task));
+  const shapes = accepted.map(
+    ({ job, task }): Shape => ({
+      queue: job.queue,
+      kind: job.kind,
+      resources: submittedResources(job, task),
+      requires: job.requires,
+    }),
+  );
   const shapeIds = await tx.internShapes(shapes);
-  const inserts: JobInsert[] = [];
-  const created: Job[] = [];
-  for (const [index, { job, task, dependsOn }] of accepted.entries()) {
+  const rows: JobInsert[] = [];
+  const created: { job: Job; shape: Shape }[] = [];
+  for (const [index, { job: asked, task, dependsOn }] of accepted.entries()) {
     const ids = [...new Set(dependsOn.map((one) => ("id" in one ? one.id : firstId + one.item)))];
     const counts = { unmet: 0, doomed: 0 };
     for (const id of ids) {
-      const state = id >= firstId ? inserts[id - firstId]?.state : ledger.get(id)?.state;
+      const state = id >= firstId ? rows[id - firstId]?.state : ledger.get(id)?.state;
       const change = countsChange("met", standingOf(state ?? null));
       counts.unmet += change.unmet;
       counts.doomed += change.doomed;
     }
-    const state = pendingState({ ...counts, runAt: job.runAt }, now);
-    const shape = shapes[index] as Shape;
     const id = firstId + index;
-    const row: JobInsert = {
-      id,
-      key: job.key ?? (job.dialect === "whatsnext" ? null : Bun.randomUUIDv7()),
-      dialect: job.dialect,
-      shapeId: shapeIds[index] as number,
-      name: job.name ?? task?.name ?? "",
-      projectId: job.projectId ?? task?.projectId ?? null,
-      taskId: job.task?.id ?? null,
-      spec: specOf(job, task),
-      priority: job.priority,
-      labels: job.labels,
-      dependsOn: ids,
-      maxAttempts: job.maxAttempts,
-      maxRecoveries: job.maxRecoveries,
-      timeoutMs: job.timeoutMs,
-      backoffMs: null,
-      runAt: job.runAt,
-      state,
-      ...counts,
-      createdAt: now,
-      readyAt: state === "ready" ? now : null,
-    };
-    inserts.push(row);
-    created.push(toJob(row, shape));
+    // WhatsNext's ids are the engine's own; every other API has ids that do not tell how many jobs there are.
+    const key = asked.key ?? (asked.dialect === "whatsnext" ? null : Bun.randomUUIDv7());
+    const state = pendingState({ ...counts, runAt: asked.runAt }, now);
+    const readyAt = state === "ready" ? now : null;
+    const made = { id, key: key ?? String(id), state, dependsOn: ids, createdAt: now, readyAt };
+    const job = submittedJob(asked, task, made);
+    rows.push({ ...job, key, shapeId: shapeIds[index] as number, backoffMs: null, ...counts });
+    created.push({ job, shape: shapes[index] as Shape });
   }
-  await tx.insertJobs(inserts);
-  ledger.created(created.map((job, index) => ({ job, shape: shapes[index] as Shape })));
-  return created;
-}
-
-function shapeOf(job: NewJob, task: Task | undefined): Shape {
-  const base: Resources = task?.resources ?? DEFAULT_RESOURCES;
-  return {
-    queue: job.queue,
-    kind: job.kind,
-    resources: {
-      cpu: job.resources.cpu ?? base.cpu,
-      accelerators: job.resources.accelerators ?? base.accelerators,
-      memoryMb: job.resources.memoryMb ?? base.memoryMb,
-    },
-    requires: job.requires,
-  };
-}
-
-function specOf(job: NewJob, task: Task | undefined): JsonObject {
-  if (job.task === null || task === undefined) return job.spec;
-  return { ...job.spec, template: task.commandTemplate, parameters: job.task.parameters };
-}
-
-/** The job as it stands right after its insertion, without reading it back. */
-function toJob(row: JobInsert, shape: Shape): Job {
-  return {
-    id: row.id,
-    key: row.key ?? String(row.id),
-    dialect: row.dialect,
-    kind: shape.kind,
-    queue: shape.queue,
-    name: row.name,
-    projectId: row.projectId,
-    taskId: row.taskId,
-    spec: row.spec,
-    priority: row.priority,
-    resources: shape.resources,
-    labels: row.labels,
-    requires: shape.requires,
-    dependsOn: row.dependsOn,
-    maxAttempts: row.maxAttempts,
-    maxRecoveries: row.maxRecoveries,
-    timeoutMs: row.timeoutMs,
-    runAt: row.runAt,
-    state: row.state,
-    attempt: 0,
-    progress: null,
-    result: null,
-    exitCode: null,
-    error: null,
-    workerId: null,
-    createdAt: row.createdAt,
-    readyAt: row.readyAt,
-    startedAt: null,
-    finishedAt: null,
-    updatedAt: row.createdAt,
-  };
+  await tx.insertJobs(rows);
+  ledger.created(created);
+  return created.map(({ job }) => job);
 }

@@ -466,7 +466,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         stream,
         text,
       });
-      const all = {
+      const all: Parameters<StoreReads["logChunks"]>[1] = {
         fromAttempt: 1,
         toAttempt: 9,
         stream: null,

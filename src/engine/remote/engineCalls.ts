@@ -3,9 +3,14 @@
  * call is what the method of that name declares.
  */
 
+import type { SubmitReceipt, SubmitRequest } from "../engine.ts";
 import type { StoreOnlyReads } from "../engineReads.ts";
 import type { LocalEngine } from "../localEngine.ts";
+import type { Made } from "../submittedJob.ts";
 import type { CallTarget } from "./rpcServer.ts";
+
+/** A receipt as it travels: jobs whole, or what the engine added to what was asked. */
+export type WireReceipt = SubmitReceipt | { readonly made: readonly Made[] };
 
 export function callEngine(
   engine: LocalEngine,
@@ -15,7 +20,7 @@ export function callEngine(
 ): Promise<unknown> {
   switch (method) {
     case "submit":
-      return engine.submit(...(args as [Parameters<LocalEngine["submit"]>[0]]), bytes);
+      return callSubmit(engine, ...(args as [Parameters<LocalEngine["submit"]>[0]]), bytes);
     case "claim":
       return engine.claim(...(args as [Parameters<LocalEngine["claim"]>[0]]), signal);
     case "finish":
@@ -59,6 +64,22 @@ export function callEngine(
     default:
       return Promise.reject(new Error(`the engine has no method ${method}`));
   }
+}
+
+/** What the caller has sent is not sent back: only what the engine made of it. */
+async function callSubmit(engine: LocalEngine, request: SubmitRequest, bytes: number): Promise<WireReceipt> {
+  const receipt = await engine.submit(request, bytes);
+  if (receipt.repeated || request.jobs.some((job) => job.task !== null)) return receipt;
+  return {
+    made: receipt.jobs.map(({ id, key, state, dependsOn, createdAt, readyAt }) => ({
+      id,
+      key,
+      state,
+      dependsOn,
+      createdAt,
+      readyAt,
+    })),
+  };
 }
 
 export function callReads(reads: StoreOnlyReads, method: string, args: readonly unknown[]): Promise<unknown> {

@@ -2,7 +2,9 @@
  * The engine as the server's thread sees it: commands go to the thread of the engine, reads to the one
  * that reads. So the server goes on parsing and answering requests while a commit waits for the disk.
  */
-import type { Engine, EngineEvent, Reads } from "../engine.ts";
+import type { Engine, EngineEvent, Reads, SubmitReceipt, SubmitRequest } from "../engine.ts";
+import { type Made, submittedJob } from "../submittedJob.ts";
+import type { WireReceipt } from "./engineCalls.ts";
 import type { RpcClient } from "./rpcClient.ts";
 
 export class RemoteEngine implements Engine {
@@ -40,8 +42,14 @@ export class RemoteEngine implements Engine {
     for (const listener of this.#listeners) listener(events);
   }
 
-  submit(...args: Parameters<Engine["submit"]>): ReturnType<Engine["submit"]> {
-    return this.#commands.call("submit", args);
+  async submit(request: SubmitRequest): Promise<SubmitReceipt> {
+    const receipt = await this.#commands.call<WireReceipt>("submit", [request]);
+    if ("jobs" in receipt) return receipt;
+    const { made } = receipt;
+    return {
+      jobs: request.jobs.map((job, index) => submittedJob(job, undefined, made[index] as Made)),
+      repeated: false,
+    };
   }
   claim(...[request, signal]: Parameters<Engine["claim"]>): ReturnType<Engine["claim"]> {
     return this.#commands.call("claim", [request], signal);
