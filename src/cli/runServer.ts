@@ -1,5 +1,4 @@
 /** Starts store, engine and HTTP server of one process, from the settings in force. */
-import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import pino from "pino";
 import { EXIT, ExitError } from "./exitCode.ts";
@@ -32,7 +31,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
   const { promise: failed, reject } = Promise.withResolvers<never>();
   failed.catch(() => {});
   const engine = await openEngine({
-    dataDir: makeDataDir(dataDir),
+    dataDir,
     settings: {
       leaseMs: values.leaseMs,
       retainSucceededMs: values.retainSucceededMs,
@@ -62,16 +61,6 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     await engine.close();
     throw error;
   }
-}
-
-function makeDataDir(dataDir: string): string {
-  try {
-    mkdirSync(dataDir, { recursive: true });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ExitError(EXIT.failed, `cannot make the data folder ${dataDir}: ${reason}`);
-  }
-  return dataDir;
 }
 
 function refuseOpenAddresses(listen: readonly ListenAddress[], isInsecure: boolean): void {
