@@ -51,7 +51,7 @@ export interface AgentOptions {
   logTailBytes?: number | undefined;
   /** Least time between two requests with output, in which more gathers; default 10. */
   logFlushMs?: number | undefined;
-  /** Output of all jobs held in memory; what is over goes to disk. Default 16 MiB. */
+  /** Output of all jobs held in memory; what is over goes to disk. Default 4 MiB. */
   maxBufferedLogBytes?: number | undefined;
   /** Unsent output on disk; over it jobs keep only the tail of their output. Default 1 GiB. */
   maxSpoolBytes?: number | undefined;
@@ -130,7 +130,7 @@ export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]):
     maxLogBytes: options.maxLogBytes ?? 64 * MIB,
     logTailBytes: options.logTailBytes ?? Math.min(MIB, Math.floor((options.maxLogBytes ?? 64 * MIB) / 4)),
     logFlushMs: options.logFlushMs ?? 10,
-    maxBufferedLogBytes: options.maxBufferedLogBytes ?? 16 * MIB,
+    maxBufferedLogBytes: options.maxBufferedLogBytes ?? 4 * MIB,
     maxSpoolBytes: options.maxSpoolBytes ?? 1024 * MIB,
     prefetchMs: options.prefetchMs ?? 50,
     prefetchMaxAgeMs: options.prefetchMaxAgeMs ?? 1_000,

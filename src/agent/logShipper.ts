@@ -10,6 +10,13 @@ import { type SpoolBudget, SpoolFile, spoolPath } from "./spoolFile.ts";
 
 /** Output in one request. As JSON it can be six times that, which stays below the server's limit of 16 MiB. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
+/**
+ * After this much output, taken in or sent, the garbage is collected: text lives in memory for moments only, but
+ * left to itself the collector lets hundreds of megabytes of it gather. Measured with four jobs that write 1 GiB
+ * each, random bytes among them: 290 MiB resident at the peak without this and 16 MiB buffered, 140 MiB
+ * with it and 4 MiB buffered. A collection takes a few milliseconds.
+ */
+const COLLECT_AFTER_BYTES = 4 * 1024 * 1024;
 /** Chunks in one request. */
 const MAX_REQUEST_CHUNKS = 1_000;
 
@@ -33,6 +40,7 @@ export class LogShipper implements LogKeeper {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isSending = false;
   #lastSentMs = 0;
+  #sinceCollectedBytes = 0;
   #isSpoolBroken = false;
 
   constructor(options: LogShipperOptions) {
@@ -66,6 +74,7 @@ export class LogShipper implements LogKeeper {
 
   buffered(changeBytes: number): void {
     this.#bufferedBytes += changeBytes;
+    if (changeBytes > 0) this.#handled(changeBytes);
   }
 
   get isFull(): boolean {
@@ -131,8 +140,17 @@ export class LogShipper implements LogKeeper {
       for (const log of logs) log.unsent();
     } finally {
       this.#isSending = false;
+      this.#handled(bytes);
       if (!this.#options.link.isStopped) this.#schedule();
     }
+  }
+
+  /** Counts output that passed through, and collects the garbage now and then. */
+  #handled(bytes: number): void {
+    this.#sinceCollectedBytes += bytes;
+    if (this.#sinceCollectedBytes < COLLECT_AFTER_BYTES) return;
+    this.#sinceCollectedBytes = 0;
+    Bun.gc(true);
   }
 
   /** A chunk that the server refuses is left out, so that it cannot hold up the others. */
