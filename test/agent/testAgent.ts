@@ -52,7 +52,9 @@ export async function testAgent(server: FakeServer, options: AgentOptions = {}):
   const directory = temporaryDirectory();
   const log = new RememberingLog();
   const stateDir = options.stateDir ?? directory.path;
-  const agent = await startAgent({ ...QUICK, serverUrl: server.url, stateDir, log, ...options });
+  const starting = startAgent({ ...QUICK, serverUrl: server.url, stateDir, log, ...options });
+  starting.catch(() => directory[Symbol.dispose]());
+  const agent = await starting;
   return {
     agent,
     log,
