@@ -30,14 +30,24 @@ interface Claimed {
   readonly jobs: readonly { readonly id: number; readonly attempt: number }[];
 }
 
-/** Claims up to `max` jobs and reports all of them with one outcome; returns how many there were. */
+/** Claims and reports all that was given with one outcome; returns how many there were. */
 export async function claimAndReport(
   connection: Connection,
   workerId: string,
   claimBytes: Uint8Array,
   outcome: "succeeded" | "released",
 ): Promise<number> {
-  const claimed: Claimed = JSON.parse((await connection.request(claimBytes)).toString());
+  return report(connection, workerId, await connection.request(claimBytes), outcome);
+}
+
+/** Reports all jobs of a claim's answer with one outcome; returns how many there were. */
+export async function report(
+  connection: Connection,
+  workerId: string,
+  claimAnswer: Buffer,
+  outcome: "succeeded" | "released",
+): Promise<number> {
+  const claimed: Claimed = JSON.parse(claimAnswer.toString());
   if (claimed.jobs.length === 0) return 0;
   const results = claimed.jobs.map(({ id, attempt }) =>
     outcome === "succeeded" ? { id, attempt, outcome, exitCode: 0 } : { id, attempt, outcome },

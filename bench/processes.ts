@@ -27,6 +27,7 @@ export class Bench {
     return this.#listening([
       MAIN,
       "serve",
+      "--quiet",
       "--json",
       "--listen",
       "127.0.0.1:0",
