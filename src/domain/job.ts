@@ -9,8 +9,11 @@ import type { Resources } from "./resources.ts";
 export const DIALECTS = ["yardmaster", "whatsnext", "executr", "shelby", "ai"] as const;
 export type DialectName = (typeof DIALECTS)[number];
 
-/** What has to be done to run a job; each has one runner in the agent. */
-export const JOB_KINDS = ["command", "binary", "script", "training", "inference"] as const;
+/**
+ * What has to be done to run a job; each has one runner in the agent. `external` jobs have none: only programs
+ * that bring their own way to run them take those.
+ */
+export const JOB_KINDS = ["command", "binary", "script", "training", "inference", "external"] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 
 /**

@@ -18,7 +18,8 @@ export type Cause =
   | "dependency back"
   | "dependency reopened"
   | "cancelled"
-  | "retried";
+  | "retried"
+  | "set by hand";
 
 const UNFINISHED: readonly JobState[] = ["waiting", "ready", "leased", "running", "blocked"];
 const HELD: readonly JobState[] = ["leased", "running"];
@@ -46,6 +47,11 @@ const TRANSITIONS: Readonly<
   "dependency reopened": { from: ["ready"], to: ["waiting"] },
   cancelled: { from: UNFINISHED, to: ["cancelled"] },
   retried: { from: ["succeeded", "failed", "cancelled"], to: ["waiting", "ready", "blocked"] },
+  // An edit that names the state to be in; success is left only by being put back.
+  "set by hand": {
+    from: [...UNFINISHED, "failed", "cancelled"],
+    to: ["running", "succeeded", "failed", "blocked"],
+  },
 };
 
 /** A change of state that the table does not have: a mistake in the program, not in a request. */

@@ -1,5 +1,5 @@
 /** A worker: a process on some machine that claims jobs and runs them. */
-import type { JobKind } from "./job.ts";
+import type { DialectName, JobKind, JsonObject } from "./job.ts";
 import type { Resources } from "./resources.ts";
 
 /** `draining` workers finish what they hold and are given nothing more. */
@@ -17,6 +17,10 @@ export interface WorkerRegistration {
   /** Queues it serves; `*` is every queue. */
   readonly queues: readonly string[];
   readonly kinds: readonly JobKind[];
+  /** The API it speaks. */
+  readonly dialect: DialectName;
+  /** What its API keeps of it besides. */
+  readonly details: JsonObject;
 }
 
 export interface Worker extends WorkerRegistration {

@@ -10,7 +10,7 @@ import type { JobRef } from "./engine.ts";
 
 export const cancelJobs: Handler<"cancel"> = (context, requests) =>
   each<"cancel">(requests, async ({ job: ref, reason }) => {
-    const job = await find(context, ref);
+    const job = await findControl(context, ref);
     if (isFinal(job.state)) {
       throw new ConflictError(
         `job ${job.id} is ${job.state}; only a job that is not final can be cancelled`,
@@ -32,7 +32,7 @@ export const cancelJobs: Handler<"cancel"> = (context, requests) =>
 
 export const retryJobs: Handler<"retry"> = (context, requests) =>
   each<"retry">(requests, async ({ job: ref }) => {
-    const job = await find(context, ref);
+    const job = await findControl(context, ref);
     if (!isFinal(job.state)) {
       throw new ConflictError(`job ${job.id} is ${job.state}; only a job that is final can be retried`, {
         entity: "job",
@@ -41,21 +41,26 @@ export const retryJobs: Handler<"retry"> = (context, requests) =>
       });
     }
     await keepLastAttempt(context, job);
-    job.spent = 0;
-    job.recoveries = 0;
-    job.runAt = null;
-    job.startedAt = null;
-    job.finishedAt = null;
-    job.progress = null;
-    job.exitCode = null;
-    job.error = null;
+    reset(job);
     context.ledger.setResult(job, null);
     context.ledger.move(job, pendingState(job, context.now), "retried", "retried by the user");
     return whole(context, job.id);
   });
 
+/** A fresh start: full budgets, nothing left of earlier attempts. */
+export function reset(job: JobControl): void {
+  job.spent = 0;
+  job.recoveries = 0;
+  job.runAt = null;
+  job.startedAt = null;
+  job.finishedAt = null;
+  job.progress = null;
+  job.exitCode = null;
+  job.error = null;
+}
+
 /** The facts of the attempt that decided the job's fate leave its row now. */
-async function keepLastAttempt(context: BatchContext, job: JobControl): Promise<void> {
+export async function keepLastAttempt(context: BatchContext, job: JobControl): Promise<void> {
   if (job.attempt === 0 || job.workerId === null || !isFinal(job.state)) return;
   const kept = await context.tx.attemptsOf([job.id]);
   if (kept.some((attempt) => attempt.number === job.attempt)) return;
@@ -63,9 +68,10 @@ async function keepLastAttempt(context: BatchContext, job: JobControl): Promise<
 }
 
 export const removeJobs: Handler<"remove"> = (context, requests) =>
-  each<"remove">(requests, async ({ job: ref }) => {
-    const job = await find(context, ref);
-    if (isHeld(job.state)) {
+  each<"remove">(requests, async ({ job: ref, force }) => {
+    const job = await findControl(context, ref);
+    if (isHeld(job.state) && force) await context.tx.dropLeases([job.id]);
+    else if (isHeld(job.state)) {
       throw new ConflictError(`job ${job.id} is ${job.state}; cancel it before deleting it`, {
         entity: "job",
         state: job.state,
@@ -75,7 +81,26 @@ export const removeJobs: Handler<"remove"> = (context, requests) =>
     return null;
   });
 
-async function find(context: BatchContext, ref: JobRef): Promise<JobControl> {
+/** Jobs deleted in one commit: keeps the commit, and others' wait, short. */
+const JOBS_PER_ROUND = 1_000;
+
+export const removePendingJobs: Handler<"removePending"> = (context, requests) =>
+  each<"removePending">(requests, async ({ projectId }) => {
+    const { tx, ledger } = context;
+    const ids = await tx.jobsOfProject(projectId, JOBS_PER_ROUND, ["waiting", "ready"]);
+    await ledger.load(ids);
+    let removed = 0;
+    for (const id of ids) {
+      const job = ledger.get(id);
+      if (job === undefined || (job.state !== "waiting" && job.state !== "ready")) continue;
+      ledger.delete(job);
+      removed++;
+    }
+    await ledger.flush();
+    return removed;
+  });
+
+export async function findControl(context: BatchContext, ref: JobRef): Promise<JobControl> {
   const [id] = await context.tx.findJobs([{ dialect: null, ref }]);
   if (typeof id === "number") {
     await context.ledger.load([id]);
@@ -85,7 +110,7 @@ async function find(context: BatchContext, ref: JobRef): Promise<JobControl> {
   throw new NotFoundError("job", ref);
 }
 
-async function whole(context: BatchContext, id: number): Promise<Job> {
+export async function whole(context: BatchContext, id: number): Promise<Job> {
   await context.ledger.flush();
   const [job] = await context.tx.loadJobs([id]);
   if (job === undefined) throw new Error(`job ${id} vanished inside its transaction`);

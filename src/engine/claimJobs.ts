@@ -6,8 +6,8 @@
  * with the jobs ahead that this worker cannot run.
  */
 import { compareJobs } from "../domain/ordering.ts";
-import { fits, subtract } from "../domain/resources.ts";
-import { matches, type Offer } from "../domain/shape.ts";
+import { fits, type Resources, subtract } from "../domain/resources.ts";
+import { matches } from "../domain/shape.ts";
 import type { Head, JobControl, Lease, StoredShape, Transaction } from "../store/store.ts";
 import type { BatchContext, Handler, Outcome } from "./batch.ts";
 import type { ClaimedJob, ClaimRequest } from "./engine.ts";
@@ -20,30 +20,37 @@ export const claimJobs: Handler<"claim"> = async (context, requests) => {
   ledger.keepShapes(shapes);
   const picks: number[][] = [];
   for (const request of requests) {
-    const labels = workers.get(request.workerId);
-    picks.push(labels === undefined ? [] : await pick(lines, shapes, { ...request, labels }, request.max));
+    const worker = workers.get(request.workerId);
+    picks.push(worker === undefined ? [] : await pick(lines, shapes, request, worker));
   }
   return lease(context, requests, picks);
 };
 
+interface Claimant {
+  readonly labels: Readonly<Record<string, string>>;
+  /** What the whole worker has, however much its claim offers: agents claim ahead of slots that will be free. */
+  readonly capacity: Resources | null;
+}
+
 /**
- * Labels of the workers that may take jobs; draining ones are left out. A worker that claims without
- * having registered is registered with what its claim says.
+ * The workers that may take jobs; draining ones are left out. A worker that claims without having
+ * registered is registered with what its claim says.
  */
 async function activeWorkers(
   { tx, now, ledger }: BatchContext,
   requests: readonly ClaimRequest[],
-): Promise<Map<string, Readonly<Record<string, string>>>> {
+): Promise<Map<string, Claimant>> {
   const claims = new Map(requests.map((request) => [request.workerId, request]));
-  const known = await tx.workers([...claims.keys()]);
-  const active = new Map(
-    known.filter((worker) => !worker.isDraining).map((worker) => [worker.id, worker.labels] as const),
-  );
-  for (const worker of known) claims.delete(worker.id);
+  const active = new Map<string, Claimant>();
+  for (const { id, labels, capacity, isDraining, isImplicit } of await tx.workers([...claims.keys()])) {
+    claims.delete(id);
+    if (!isDraining) active.set(id, { labels, capacity: isImplicit ? null : capacity });
+  }
   for (const [id, { capacity, queues, kinds }] of claims) {
-    await tx.upsertWorkers([{ id, name: id, address: null, capacity, labels: {}, queues, kinds, now }]);
+    const known = { id, name: id, address: null, capacity, labels: {}, queues, kinds, details: {} };
+    await tx.upsertWorkers([{ ...known, dialect: "yardmaster", isImplicit: true, now }]);
     ledger.events.push({ type: "worker", id, state: "online" });
-    active.set(id, {});
+    active.set(id, { labels: {}, capacity: null });
   }
   return active;
 }
@@ -51,11 +58,15 @@ async function activeWorkers(
 async function pick(
   lines: ReadyLines,
   shapes: readonly StoredShape[],
-  offer: Offer,
-  max: number,
+  request: ClaimRequest,
+  worker: Claimant,
 ): Promise<number[]> {
-  let candidates = shapes.filter((shape) => matches(shape, offer));
-  let free = offer.capacity;
+  const { max, capacity } = request;
+  const offer = { ...request, labels: worker.labels };
+  let candidates = shapes.filter(
+    (shape) => matches(shape, offer) && (worker.capacity === null || fits(shape.resources, worker.capacity)),
+  );
+  let free = capacity;
   const picked: number[] = [];
   while (picked.length < max && candidates.length > 0) {
     let best: { head: Head; shape: StoredShape } | undefined;
@@ -119,7 +130,8 @@ async function lease(
       if (job === undefined) throw new Error(`job ${id} stands in the ready line but is not there`);
       const leaseMs = request.leaseMs ?? settings.leaseMs;
       context.counts.waitMs.push(now - (job.readyAt ?? now));
-      begin(context, job, request.workerId, leaseMs);
+      beginAttempt(job, request.workerId, leaseMs, now);
+      ledger.move(job, "leased", "claimed");
       leases.set(id, {
         jobId: id,
         workerId: request.workerId,
@@ -144,7 +156,7 @@ async function lease(
 }
 
 /** A new attempt begins: what the last one left is cleared. */
-function begin({ ledger, now }: BatchContext, job: JobControl, workerId: string, leaseMs: number): void {
+export function beginAttempt(job: JobControl, workerId: string, leaseMs: number, now: number): void {
   job.attempt++;
   job.workerId = workerId;
   job.leaseMs = leaseMs;
@@ -154,7 +166,6 @@ function begin({ ledger, now }: BatchContext, job: JobControl, workerId: string,
   job.progress = null;
   job.exitCode = null;
   job.error = null;
-  ledger.move(job, "leased", "claimed");
 }
 
 /**

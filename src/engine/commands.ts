@@ -11,6 +11,7 @@ import type {
   ClaimedJob,
   ClaimRequest,
   FinishRequest,
+  JobEdit,
   JobRef,
   ProjectChange,
   RenewAnswer,
@@ -30,9 +31,15 @@ export interface CommandTypes {
   appendLog: { request: AppendLogRequest; answer: number };
   cancel: { request: { job: JobRef; reason: string | null }; answer: Job };
   retry: { request: { job: JobRef }; answer: Job };
-  remove: { request: { job: JobRef }; answer: null };
+  edit: { request: { job: JobRef; change: JobEdit }; answer: Job };
+  remove: { request: { job: JobRef; force: boolean }; answer: null };
+  /** Deletes some; zero when none is left. */
+  removePending: { request: { projectId: number }; answer: number };
   registerWorker: { request: WorkerRegistration; answer: { worker: Worker; isNew: boolean } };
   drainWorker: { request: { id: string }; answer: Worker };
+  heartbeatWorker: { request: { id: string }; answer: Worker };
+  releaseWorker: { request: { id: string }; answer: Worker };
+  deleteWorker: { request: { id: string }; answer: null };
   /** Null is all of them. */
   listWorkers: { request: { ids: readonly string[] | null }; answer: readonly Worker[] };
   createProject: { request: { name: string; description: string | null }; answer: Project };

@@ -45,7 +45,12 @@ export interface NewJob {
   readonly projectId: number | null;
   readonly spec: JsonObject;
   /** A job of a task: the engine fills `spec` with the task's template and takes its resources. */
-  readonly task: { readonly id: number; readonly parameters: JsonObject } | null;
+  readonly task: {
+    readonly id: number;
+    readonly parameters: JsonObject;
+    /** True: parameters that do not fit the template, and tasks without one, are no error of the submission. */
+    readonly isLenient?: boolean;
+  } | null;
   readonly priority: number;
   /** What is absent comes from the task, else from the defaults. */
   readonly resources: Partial<Resources>;
@@ -151,6 +156,30 @@ export interface TaskChange {
   readonly resources?: Partial<Resources>;
 }
 
+/**
+ * A change of a job from outside, by a user or by a worker that speaks of states and not of results. Absent
+ * fields stay as they are.
+ */
+export interface JobEdit {
+  readonly name?: string;
+  readonly priority?: number;
+  /** Replaces `spec`; an attempt that is under way goes on with the old one. */
+  readonly spec?: JsonObject;
+  /** Moves the job to another task: `kind`, `resources` and `queue` come with it. */
+  readonly task?: { readonly id: number; readonly kind: JobKind; readonly resources: Resources } | null;
+  /** All dependencies. Those that are new must exist and make no cycle; those the job has already are kept unseen. */
+  readonly dependsOn?: readonly JobRef[];
+  /**
+   * The state to be in. Every state may be set but `leased`, which only a claim gives; `succeeded` is left only
+   * for `waiting`. Setting `waiting` judges the job afresh: it is `ready`, `waiting` or `blocked` at once.
+   */
+  readonly state?: Exclude<JobState, "leased" | "ready" | "cancelled">;
+  /** Lease granted with `running`; null takes the engine's default. */
+  readonly leaseMs?: number | null;
+  /** Who holds it when `running` is set on a job that nobody held. */
+  readonly workerId?: string;
+}
+
 /** Everything that changes something. */
 export interface Engine {
   submit(request: SubmitRequest): Promise<SubmitReceipt>;
@@ -162,14 +191,24 @@ export interface Engine {
   appendLog(request: AppendLogRequest): Promise<number>;
   cancel(job: JobRef, reason: string | null): Promise<Job>;
   retry(job: JobRef): Promise<Job>;
-  /** Deletes the job with its log and history. Refused while a worker holds it. */
-  remove(job: JobRef): Promise<void>;
+  /** @throws InvalidInputError, ConflictError, NotFoundError */
+  edit(job: JobRef, change: JobEdit): Promise<Job>;
+  /** Deletes the job with its log and history. Refused while a worker holds it, unless `force` is given. */
+  remove(job: JobRef, options?: { readonly force: boolean }): Promise<void>;
+  /** Deletes the jobs of a project that no worker took yet (`waiting` and `ready`); resolves to their number. */
+  removePending(projectId: number): Promise<number>;
 
   /** `isNew` is false when the worker was known already. */
   registerWorker(
     registration: WorkerRegistration,
   ): Promise<{ readonly worker: Worker; readonly isNew: boolean }>;
   drainWorker(id: string): Promise<Worker>;
+  /** The worker is alive: all its leases are renewed. */
+  heartbeatWorker(id: string): Promise<Worker>;
+  /** The worker leaves: it is drained, and what it holds is given back. */
+  releaseWorker(id: string): Promise<Worker>;
+  /** Gives back what it holds and forgets it. */
+  deleteWorker(id: string): Promise<void>;
 
   createProject(project: { readonly name: string; readonly description: string | null }): Promise<Project>;
   updateProject(id: number, change: ProjectChange): Promise<Project>;
@@ -262,6 +301,8 @@ export interface Reads {
     filter: JobFilter,
     page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null },
   ): Promise<JobPage>;
+  /** Number of jobs, from the tallies: costs the same however many there are. */
+  count(filter: Pick<JobFilter, "states" | "kind" | "dialect" | "queue" | "projectId">): Promise<number>;
   attempts(job: JobRef): Promise<readonly Attempt[]>;
   dependencies(job: JobRef): Promise<readonly JobDependency[]>;
   events(job: JobRef, after: number): Promise<readonly JobEvent[]>;

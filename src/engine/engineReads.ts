@@ -28,6 +28,10 @@ export class EngineReads implements StoreOnlyReads {
     return this.#store.listJobs(filter, page);
   }
 
+  count(filter: Parameters<Reads["count"]>[0]) {
+    return this.#store.count(filter);
+  }
+
   async attempts(ref: JobRef) {
     return this.#store.attempts((await this.job(ref)).id);
   }

@@ -167,7 +167,7 @@ export async function loseAttempt(context: BatchContext, job: JobControl, reason
 }
 
 /** Given back unrun: nothing is counted. */
-async function putBack(context: BatchContext, job: JobControl, reason: string): Promise<void> {
+export async function putBack(context: BatchContext, job: JobControl, reason: string): Promise<void> {
   job.error = null;
   await context.ledger.keepAttempt(job, "released");
   context.ledger.move(job, pendingState(job, context.now), "put back", reason);

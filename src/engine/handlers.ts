@@ -6,9 +6,10 @@
  */
 import { appendLogs } from "./appendLogs.ts";
 import type { Handler } from "./batch.ts";
-import { cancelJobs, removeJobs, retryJobs } from "./changeJobs.ts";
+import { cancelJobs, removeJobs, removePendingJobs, retryJobs } from "./changeJobs.ts";
 import { claimJobs } from "./claimJobs.ts";
 import type { CommandName } from "./commands.ts";
+import { editJobs } from "./editJobs.ts";
 import { finishJobs } from "./finishJobs.ts";
 import { maintain } from "./maintain.ts";
 import {
@@ -19,7 +20,14 @@ import {
   updateProjects,
   updateTasks,
 } from "./manageProjects.ts";
-import { drainWorkers, listWorkers, registerWorkers } from "./manageWorkers.ts";
+import {
+  deleteWorkers,
+  drainWorkers,
+  heartbeatWorkers,
+  listWorkers,
+  registerWorkers,
+  releaseWorkers,
+} from "./manageWorkers.ts";
 import { renewLeases } from "./renewLeases.ts";
 import { submitJobs } from "./submitJobs.ts";
 
@@ -30,13 +38,18 @@ export const HANDLERS: { readonly [Name in CommandName]: Handler<Name> } = {
   updateTask: updateTasks,
   registerWorker: registerWorkers,
   drainWorker: drainWorkers,
+  heartbeatWorker: heartbeatWorkers,
+  releaseWorker: releaseWorkers,
+  deleteWorker: deleteWorkers,
   listWorkers,
   appendLog: appendLogs,
   renew: renewLeases,
   finish: finishJobs,
   cancel: cancelJobs,
   retry: retryJobs,
+  edit: editJobs,
   remove: removeJobs,
+  removePending: removePendingJobs,
   deleteTask: deleteTasks,
   deleteProject: deleteProjects,
   submit: submitJobs,
@@ -52,13 +65,18 @@ export const COMMAND_ORDER: readonly CommandName[] = [
   "updateTask",
   "registerWorker",
   "drainWorker",
+  "heartbeatWorker",
+  "releaseWorker",
+  "deleteWorker",
   "listWorkers",
   "appendLog",
   "renew",
   "finish",
   "cancel",
   "retry",
+  "edit",
   "remove",
+  "removePending",
   "deleteTask",
   "deleteProject",
   "submit",

@@ -88,6 +88,15 @@ export class Ledger {
     return shape;
   }
 
+  /** The job stands in the line of another shape now; the store has been told. */
+  async reshape(job: JobControl, shapeId: number): Promise<void> {
+    this.#tally(job, job.state, -1);
+    job.shapeId = shapeId;
+    await this.#loadShapes([job.id]);
+    this.#tally(job, job.state, 1);
+    if (job.state === "ready") this.#countReadied(this.shape(job));
+  }
+
   /** Notes that fields other than the state were changed. */
   touch(job: JobControl): void {
     job.updatedAt = this.now;

@@ -12,6 +12,7 @@ import type {
   EngineEvent,
   EngineFigures,
   EngineSettings,
+  JobEdit,
   Reads,
   Stats,
 } from "./engine.ts";
@@ -157,8 +158,22 @@ export class LocalEngine implements Engine {
     return this.#run("retry", { job });
   }
 
-  async remove(job: number | string): Promise<void> {
-    await this.#run("remove", { job });
+  edit(job: number | string, change: JobEdit) {
+    if (change.workerId !== undefined) this.#see(change.workerId);
+    return this.#run("edit", { job, change });
+  }
+
+  async remove(job: number | string, options?: { readonly force: boolean }): Promise<void> {
+    await this.#run("remove", { job, force: options?.force ?? false });
+  }
+
+  async removePending(projectId: number): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const some = await this.#run("removePending", { projectId });
+      if (some === 0) return removed;
+      removed += some;
+    }
   }
 
   registerWorker(registration: Request<"registerWorker">) {
@@ -168,6 +183,20 @@ export class LocalEngine implements Engine {
 
   drainWorker(id: string) {
     return this.#run("drainWorker", { id });
+  }
+
+  heartbeatWorker(id: string) {
+    this.#see(id);
+    return this.#run("heartbeatWorker", { id });
+  }
+
+  releaseWorker(id: string) {
+    return this.#run("releaseWorker", { id });
+  }
+
+  async deleteWorker(id: string): Promise<void> {
+    await this.#run("deleteWorker", { id });
+    this.#seen.delete(id);
   }
 
   createProject(project: Request<"createProject">) {
@@ -275,6 +304,7 @@ export class LocalEngine implements Engine {
     return {
       job: (ref) => reads.job(ref),
       jobs: (filter, page) => reads.jobs(filter, page),
+      count: (filter) => reads.count(filter),
       attempts: (ref) => reads.attempts(ref),
       dependencies: (ref) => reads.dependencies(ref),
       events: (ref, after) => reads.events(ref, after),

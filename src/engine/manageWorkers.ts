@@ -4,11 +4,12 @@ import type { Worker } from "../domain/worker.ts";
 import type { StoredWorker } from "../store/store.ts";
 import { type BatchContext, each, type Handler } from "./batch.ts";
 import type { EngineSettings } from "./engine.ts";
+import { putBack } from "./finishJobs.ts";
 
 export const registerWorkers: Handler<"registerWorker"> = (context, requests) =>
   each<"registerWorker">(requests, async (registration) => {
     const isNew = (await context.tx.workers([registration.id])).length === 0;
-    await context.tx.upsertWorkers([{ ...registration, now: context.now }]);
+    await context.tx.upsertWorkers([{ ...registration, isImplicit: false, now: context.now }]);
     const worker = await load(context, registration.id);
     context.ledger.events.push({ type: "worker", id: worker.id, state: worker.state });
     return { worker, isNew };
@@ -22,6 +23,53 @@ export const drainWorkers: Handler<"drainWorker"> = (context, requests) =>
     context.ledger.events.push({ type: "worker", id, state: worker.state });
     return worker;
   });
+
+export const heartbeatWorkers: Handler<"heartbeatWorker"> = (context, requests) =>
+  each<"heartbeatWorker">(requests, async ({ id }) => {
+    const { tx, ledger, now, settings } = context;
+    await load(context, id);
+    await tx.touchWorkers([{ id, lastSeenAt: now }]);
+    const held = (await tx.heldJobs([id])).map((one) => one.jobId);
+    await ledger.load(held);
+    const leases = await tx.leases(held);
+    await tx.putLeases(
+      leases.map((lease) => ({
+        ...lease,
+        expiresAt: Math.max(lease.expiresAt, now + (ledger.get(lease.jobId)?.leaseMs ?? settings.leaseMs)),
+      })),
+    );
+    return load(context, id);
+  });
+
+export const releaseWorkers: Handler<"releaseWorker"> = (context, requests) =>
+  each<"releaseWorker">(requests, async ({ id }) => {
+    await load(context, id);
+    await giveBack(context, id);
+    await context.tx.setDraining(id, true);
+    const worker = await load(context, id);
+    context.ledger.events.push({ type: "worker", id, state: worker.state });
+    return worker;
+  });
+
+export const deleteWorkers: Handler<"deleteWorker"> = (context, requests) =>
+  each<"deleteWorker">(requests, async ({ id }) => {
+    await load(context, id);
+    await giveBack(context, id);
+    await context.tx.deleteWorkers([id]);
+    context.ledger.events.push({ type: "worker", id, state: "offline" });
+    return null;
+  });
+
+/** Puts back every job that the worker holds. */
+async function giveBack(context: BatchContext, workerId: string): Promise<void> {
+  const held = (await context.tx.heldJobs([workerId])).map((one) => one.jobId);
+  await context.ledger.load(held);
+  await context.tx.dropLeases(held);
+  for (const id of held) {
+    const job = context.ledger.get(id);
+    if (job !== undefined) await putBack(context, job, "its worker left");
+  }
+}
 
 export const listWorkers: Handler<"listWorkers"> = (context, requests) =>
   each<"listWorkers">(requests, ({ ids }) => list(context, ids));
@@ -41,7 +89,7 @@ async function load(context: BatchContext, id: string): Promise<Worker> {
 
 /** Adds what the clock and the leases say to what is stored. */
 function toWorker(
-  { isDraining, ...stored }: StoredWorker,
+  { isDraining, isImplicit: _, ...stored }: StoredWorker,
   runningJobs: readonly number[],
   now: number,
   settings: EngineSettings,

@@ -67,7 +67,7 @@ export interface JobControl {
   readonly id: number;
   readonly key: string;
   readonly dialect: DialectName;
-  readonly shapeId: number;
+  shapeId: number;
   readonly projectId: number | null;
   readonly maxAttempts: number;
   readonly maxRecoveries: number;
@@ -146,6 +146,16 @@ export interface Transaction {
   /** Whole jobs, in the order of the ids; missing ones are left out. */
   loadJobs(ids: readonly number[]): Awaitable<readonly Job[]>;
   updateJobs(updates: readonly JobUpdate[]): Awaitable<void>;
+  /** Changes what else an edit may change; absent fields stay. */
+  editJob(
+    id: number,
+    edit: {
+      readonly name?: string;
+      readonly spec?: JsonObject;
+      readonly taskId?: number | null;
+      readonly shapeId?: number;
+    },
+  ): Awaitable<void>;
   /** Deletes jobs with their logs, attempts and their own edges; edges that point to them stay. */
   deleteJobs(ids: readonly number[]): Awaitable<void>;
   addTallies(changes: readonly TallyChange[]): Awaitable<void>;
@@ -155,6 +165,12 @@ export interface Transaction {
   /** Ready jobs of a shape in order, those after `after` only; at a cost that does not grow with the backlog. */
   readyHeads(shapeId: number, after: Head | null, limit: number): Awaitable<readonly Head[]>;
 
+  /** Jobs that these depend on directly, also such as are not there any more. */
+  dependencies(
+    ids: readonly number[],
+  ): Awaitable<readonly { readonly jobId: number; readonly dependsOn: number }[]>;
+  /** Replaces all dependencies of a job; counts are the caller's matter. */
+  setDependencies(jobId: number, dependsOn: readonly number[]): Awaitable<void>;
   /** Jobs that depend directly on these. */
   dependents(
     ids: readonly number[],
@@ -182,7 +198,8 @@ export interface Transaction {
   nextDueAt(): Awaitable<number | null>;
   /** Jobs that came to this final state before `before`, oldest first. */
   finishedBefore(state: JobState, before: number, limit: number): Awaitable<readonly number[]>;
-  jobsOfProject(projectId: number, limit: number): Awaitable<readonly number[]>;
+  /** Of all states, or of these. */
+  jobsOfProject(projectId: number, limit: number, states?: readonly JobState[]): Awaitable<readonly number[]>;
   jobsOfTask(taskId: number, limit: number): Awaitable<readonly number[]>;
 
   /** Number of chunks that were new; those whose `(job, attempt, seq)` is there are skipped. */
@@ -190,7 +207,9 @@ export interface Transaction {
     chunks: readonly (LogChunk & { readonly jobId: number; readonly attempt: number })[],
   ): Awaitable<number>;
 
-  upsertWorkers(workers: readonly (WorkerRegistration & { readonly now: number })[]): Awaitable<void>;
+  upsertWorkers(
+    workers: readonly (WorkerRegistration & { readonly isImplicit: boolean; readonly now: number })[],
+  ): Awaitable<void>;
   touchWorkers(seen: readonly { readonly id: string; readonly lastSeenAt: number }[]): Awaitable<void>;
   countWorkerResults(
     counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
@@ -224,6 +243,8 @@ export interface Transaction {
 /** A worker as stored; whether it is online is a matter of the clock, which the engine reads. */
 export interface StoredWorker extends Omit<Worker, "state" | "runningJobs"> {
   readonly isDraining: boolean;
+  /** It never registered: it is known by its claims, and what they offer is all that is known of its capacity. */
+  readonly isImplicit: boolean;
 }
 
 export interface JobQuery {
@@ -257,6 +278,8 @@ export interface StoreReads {
     query: JobQuery,
     page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null },
   ): Promise<{ readonly items: readonly Job[]; readonly nextCursor: number | null; readonly total: number }>;
+  /** Number of jobs by the tallies. */
+  count(query: Pick<JobQuery, "states" | "kind" | "dialect" | "queue" | "projectId">): Promise<number>;
   /** Ended attempts and the current one, by number. */
   attempts(jobId: number): Promise<readonly Attempt[]>;
   dependencies(

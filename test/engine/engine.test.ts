@@ -103,13 +103,32 @@ describe("a claim", () => {
       id: "w",
       name: "w",
       address: null,
-      capacity: free,
+      capacity: { ...free, accelerators: 1 },
       labels: { zone: "a" },
       queues: ["*"],
       kinds: ["command"],
+      dialect: "yardmaster",
+      details: {},
     });
     expect(await ids({ capacity: { ...free, accelerators: 1 } })).toEqual([3, 5, 4, 6]);
     expect(await ids({})).toEqual([]);
+  });
+
+  test("that offers more than the worker registered brings jobs ahead, but none that is too large for it", async () => {
+    const capacity = { cpu: 2, accelerators: 0, memoryMb: 0 };
+    await yard.engine.registerWorker({
+      id: "w",
+      name: "w",
+      address: null,
+      capacity,
+      labels: {},
+      queues: ["*"],
+      kinds: ["command"],
+      dialect: "yardmaster",
+      details: {},
+    });
+    await yard.submit({ resources: { cpu: 3 } }, {}, {}, {});
+    expect((await yard.claim("w")).map((job) => job.id)).toEqual([2, 3, 4]);
   });
 
   test("gives each job once, whoever asks at the same time", async () => {
@@ -185,6 +204,8 @@ describe("a claim", () => {
       labels: {},
       queues: ["*"],
       kinds: ["command"],
+      dialect: "yardmaster",
+      details: {},
     });
     expect(await yard.claim("w")).toHaveLength(1);
     await expect(yard.engine.drainWorker("nobody")).rejects.toThrow(NotFoundError);
@@ -413,6 +434,127 @@ describe("cancel, retry and delete", () => {
     expect((await yard.engine.read.stats()).jobsByState).toMatchObject({ ready: 0, leased: 0 });
     await expect(yard.engine.read.task(task.id)).rejects.toThrow(NotFoundError);
     expect(await yard.renew("w", 1, 1)).toMatchObject({ lost: [1] });
+  });
+});
+
+describe("an edit", () => {
+  test("changes name, priority and spec of a job that waits, and its place in the line", async () => {
+    await yard.submit({ priority: 5 }, { priority: 1 });
+    expect(
+      await yard.engine.edit(2, { name: "renamed", priority: 9, spec: { argv: ["false"] } }),
+    ).toMatchObject({
+      name: "renamed",
+      priority: 9,
+      spec: { argv: ["false"] },
+      state: "ready",
+    });
+    expect((await yard.claim("w")).map((job) => job.id)).toEqual([2, 1]);
+  });
+
+  test("moves a job to another task, and so to another line", async () => {
+    await yard.submit({}, {});
+    const resources = { cpu: 8, accelerators: 1, memoryMb: 0 };
+    expect(await yard.engine.edit(1, { task: { id: 7, kind: "external", resources } })).toMatchObject({
+      taskId: 7,
+      kind: "external",
+      resources,
+    });
+    expect((await yard.claim("w")).map((job) => job.id)).toEqual([2]);
+    const capacity = { cpu: 8, accelerators: 1, memoryMb: 0 };
+    expect((await yard.claim("w", { kinds: ["external"], capacity })).map((job) => job.id)).toEqual([1]);
+    expect(
+      (await yard.engine.read.jobs({ kind: "external" }, { order: "newest", limit: 1, cursor: null })).total,
+    ).toBe(1);
+  });
+
+  test("sets dependencies, and refuses unknown ones and cycles with nothing changed", async () => {
+    await yard.submit({}, {}, { dependsOn: [{ item: 0 }] });
+    expect(await yard.engine.edit(2, { dependsOn: [3] })).toMatchObject({ dependsOn: [3], state: "waiting" });
+    for (const dependsOn of [[2], [1, 1], [99]]) {
+      const before = await yard.engine.read.job(1);
+      await expect(yard.engine.edit(1, { dependsOn, priority: 4 })).rejects.toThrow(InvalidInputError);
+      expect(await yard.engine.read.job(1)).toEqual(before);
+    }
+    expect(await yard.engine.edit(2, { dependsOn: [] })).toMatchObject({ dependsOn: [], state: "ready" });
+  });
+
+  test("keeps a dependency that was deleted, met or not", async () => {
+    await yard.submit({}, {}, { dependsOn: [{ item: 0 }] }, { dependsOn: [{ item: 1 }] });
+    await yard.engine.edit(1, { state: "succeeded" });
+    await yard.engine.remove(1);
+    await yard.engine.remove(2);
+    expect(await yard.engine.edit(3, { dependsOn: [1], name: "x" })).toMatchObject({
+      state: "ready",
+      dependsOn: [1],
+    });
+    expect(await yard.engine.edit(4, { dependsOn: [2], state: "waiting" })).toMatchObject({
+      state: "blocked",
+    });
+    expect(await yard.engine.edit(4, { dependsOn: [] })).toMatchObject({ state: "ready" });
+  });
+
+  test("reports the states of a worker that knows no results", async () => {
+    await yard.submit({}, { dependsOn: [{ item: 0 }] });
+    await yard.claim("w", { leaseMs: 1_000 });
+    expect(await yard.engine.edit(1, { state: "running", leaseMs: 60_000 })).toMatchObject({
+      state: "running",
+      workerId: "w",
+    });
+    await yard.pass(59_000);
+    expect(await yard.state(1)).toBe("running");
+    expect(await yard.engine.edit(1, { state: "failed" })).toMatchObject({ state: "failed" });
+    expect(await yard.state(2)).toBe("blocked");
+    expect(await yard.engine.edit(1, { state: "waiting" })).toMatchObject({ state: "ready" });
+    expect(await yard.state(2)).toBe("waiting");
+    expect(await yard.engine.edit(1, { state: "succeeded" })).toMatchObject({
+      state: "succeeded",
+      attempt: 1,
+    });
+    expect(await yard.state(2)).toBe("ready");
+    await expect(yard.engine.edit(1, { state: "running" })).rejects.toThrow(ConflictError);
+    expect(await yard.engine.edit(1, { state: "waiting" })).toMatchObject({ state: "ready" });
+    expect(await yard.state(2)).toBe("waiting");
+  });
+
+  test("can take a job by hand, block it and let it go again", async () => {
+    await yard.submit({});
+    expect(await yard.engine.edit(1, { state: "running", workerId: "me", leaseMs: 5_000 })).toMatchObject({
+      state: "running",
+      attempt: 1,
+      workerId: "me",
+    });
+    expect(await yard.engine.edit(1, { state: "blocked" })).toMatchObject({ state: "blocked" });
+    expect(await yard.claim("w")).toEqual([]);
+    expect(await yard.engine.edit(1, { state: "waiting" })).toMatchObject({ state: "ready" });
+    expect(await yard.claim("w")).toHaveLength(1);
+  });
+});
+
+describe("a worker", () => {
+  test("keeps all it holds by one heartbeat, and gives all back when it leaves", async () => {
+    await yard.submit({}, {});
+    await yard.claim("w");
+    for (let round = 0; round < 3; round++) {
+      await yard.pass(8_000);
+      expect((await yard.engine.heartbeatWorker("w")).runningJobs).toEqual([1, 2]);
+    }
+    expect(await yard.engine.releaseWorker("w")).toMatchObject({ state: "draining", runningJobs: [] });
+    expect(await yard.finish("w", 1, 1, "succeeded")).toMatchObject([{ accepted: false }]);
+    expect((await yard.claim("x")).map((job) => [job.id, job.attempt])).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
+    await yard.engine.deleteWorker("w");
+    await expect(yard.engine.heartbeatWorker("w")).rejects.toThrow(NotFoundError);
+  });
+
+  test("is offline when nothing is heard from it", async () => {
+    await yard.claim("w");
+    expect((await yard.engine.read.worker("w")).state).toBe("online");
+    await yard.pass(30_000);
+    expect((await yard.engine.read.worker("w")).state).toBe("offline");
+    await yard.claim("w");
+    expect((await yard.engine.read.worker("w")).state).toBe("online");
   });
 });
 

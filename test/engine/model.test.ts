@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { countsChange, pendingState, standingOf } from "../../src/domain/dependencies.ts";
+import { countsChange, findCycle, pendingState, standingOf } from "../../src/domain/dependencies.ts";
 import { isDomainError } from "../../src/domain/errors.ts";
 import type { JobState } from "../../src/domain/job.ts";
 import { isFinal, isHeld, isPending } from "../../src/domain/stateMachine.ts";
@@ -29,8 +29,18 @@ type Step =
     }
   | { readonly do: "late finish"; readonly pick: number }
   | { readonly do: "cancel" | "retry" | "remove"; readonly pick: number }
+  | {
+      readonly do: "edit";
+      readonly pick: number;
+      readonly state: EditedState | null;
+      readonly dependsOn: readonly number[] | null;
+    }
+  | { readonly do: "release" | "heartbeat"; readonly worker: string }
   | { readonly do: "pass"; readonly ms: number }
   | { readonly do: "restart" };
+
+const EDITED_STATES = ["waiting", "running", "succeeded", "failed"] as const;
+type EditedState = (typeof EDITED_STATES)[number];
 
 const anyPick = fc.nat(1_000);
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -76,6 +86,22 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constantFrom("cancel" as const, "retry" as const, "remove" as const),
       pick: anyPick,
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("edit" as const),
+      pick: anyPick,
+      state: fc.option(fc.constantFrom(...EDITED_STATES)),
+      dependsOn: fc.option(fc.array(anyPick, { maxLength: 3 })),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constantFrom("release" as const, "heartbeat" as const),
+      worker: fc.constantFrom(...WORKERS),
     }),
   },
   {
@@ -157,6 +183,29 @@ class Model {
       case "retry":
       case "remove":
         return this.#change(step.do, step.pick);
+      case "edit":
+        return this.#edit(step);
+      case "heartbeat":
+      case "release": {
+        const known = (await yard.engine.read.workers()).some((worker) => worker.id === step.worker);
+        if (!known) return;
+        if (step.do === "heartbeat") await yard.engine.heartbeatWorker(step.worker);
+        else await yard.engine.releaseWorker(step.worker);
+        // It comes back at once, and its claims are served again.
+        const capacity = { cpu: 1_000, accelerators: 0, memoryMb: 0 };
+        await yard.engine.registerWorker({
+          id: step.worker,
+          name: step.worker,
+          address: null,
+          capacity,
+          labels: {},
+          queues: ["*"],
+          kinds: ["command"],
+          dialect: "yardmaster",
+          details: {},
+        });
+        return;
+      }
       case "pass":
         return yard.pass(step.ms);
       case "restart":
@@ -182,6 +231,34 @@ class Model {
       if (!isDomainError(error)) throw error;
       expect(isAllowed).toBe(false);
     }
+  }
+
+  async #edit({ pick, state, dependsOn }: Extract<Step, { do: "edit" }>): Promise<void> {
+    const id = this.ids[pick % Math.max(this.ids.length, 1)];
+    if (id === undefined || this.removed.has(id)) return;
+    const before = await this.yard.engine.read.job(id);
+    const others = dependsOn?.flatMap((other) => this.ids[other % this.ids.length] ?? []);
+    try {
+      const after = await this.yard.engine.edit(id, {
+        priority: pick % 3,
+        ...(state === null ? {} : { state, workerId: "hand", leaseMs: 10_000 }),
+        ...(others === undefined ? {} : { dependsOn: others }),
+      });
+      if (after.attempt > before.attempt) this.claimedAttempts.add(`${id}/${after.attempt}`);
+      // A held job that is said to have failed is tried again while attempts are left.
+      const isRetried = state === "failed" && isHeld(before.state) && after.state === "waiting";
+      if (state !== null && state !== "waiting" && !isRetried) expect(after.state).toBe(state);
+      expect(after.priority).toBe(pick % 3);
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      expect(await this.yard.engine.read.job(id)).toEqual(before);
+    }
+    await this.#checkAcyclic();
+  }
+
+  async #checkAcyclic(): Promise<void> {
+    const jobs = await this.#jobs();
+    expect(findCycle(new Map(jobs.map((job) => [job.id, job.dependsOn])))).toBeNull();
   }
 
   #pickHeld(pick: number): Held | undefined {
@@ -227,7 +304,8 @@ class Model {
       expect(events.at(-1)?.to).toBe(job.state);
       for (const [index, event] of events.entries()) {
         expect(event.from).toBe(events[index - 1]?.to ?? null);
-        if (event.from !== null && isFinal(event.from)) expect(event.reason).toBe("retried by the user");
+        if (event.from !== null && isFinal(event.from))
+          expect(event.reason).toMatch(/retried by the user|by hand/);
       }
       const attempts = await this.yard.engine.read.attempts(job.id);
       expect(attempts.map((attempt) => attempt.number)).toEqual(attempts.map((_, index) => index + 1));
@@ -266,6 +344,7 @@ test("whatever happens, in whatever order, every job has one legal fate", async 
       const yard = await TestEngine.open();
       try {
         const model = new Model(yard);
+        await yard.claim("hand");
         for (const step of steps) {
           await model.run(step);
           await model.check();

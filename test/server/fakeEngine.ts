@@ -83,6 +83,7 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
   const read: Reads = {
     job,
     jobs: async () => ({ items: [aJob()], nextCursor: 35, total: 1 }),
+    count: async () => 1,
     attempts: (ref) => job(ref).then(() => []),
     dependencies: (ref) => job(ref).then(() => []),
     events: (ref) => job(ref).then(() => []),
@@ -123,6 +124,17 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
     finish: async ({ results }) => results.map(({ id }) => ({ id, accepted: true, reason: null })),
     appendLog: async ({ chunks }) => chunks.length,
     cancel: job,
+    edit: job,
+    removePending: async () => 0,
+    heartbeatWorker: async (id) => {
+      throw new NotFoundError("worker", id);
+    },
+    releaseWorker: async (id) => {
+      throw new NotFoundError("worker", id);
+    },
+    deleteWorker: async (id) => {
+      throw new NotFoundError("worker", id);
+    },
     retry: job,
     remove: async (ref) => void (await job(ref)),
     registerWorker: unasked,

@@ -606,6 +606,9 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         labels: { zone: "a" },
         queues: ["*"],
         kinds: ["command"] as const,
+        dialect: "whatsnext" as const,
+        details: { entity: "ml", note: null },
+        isImplicit: false,
       };
 
       test("register, register again, are seen, counted, drained and deleted", async () => {

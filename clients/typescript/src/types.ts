@@ -15,7 +15,7 @@ export type JobState =
   | "failed"
   | "blocked"
   | "cancelled";
-export type JobKind = "command" | "binary" | "script" | "training" | "inference";
+export type JobKind = "command" | "binary" | "script" | "training" | "inference" | "external";
 export type Dialect = "yardmaster" | "whatsnext" | "executr" | "shelby" | "ai";
 export type LogStream = "stdout" | "stderr" | "system";
 

@@ -33,6 +33,16 @@ export function callEngine(
       return engine.cancel(...(args as Parameters<LocalEngine["cancel"]>));
     case "retry":
       return engine.retry(...(args as Parameters<LocalEngine["retry"]>));
+    case "edit":
+      return engine.edit(...(args as Parameters<LocalEngine["edit"]>));
+    case "removePending":
+      return engine.removePending(...(args as [number]));
+    case "heartbeatWorker":
+      return engine.heartbeatWorker(...(args as [string]));
+    case "releaseWorker":
+      return engine.releaseWorker(...(args as [string]));
+    case "deleteWorker":
+      return engine.deleteWorker(...(args as [string]));
     case "remove":
       return engine.remove(...(args as Parameters<LocalEngine["remove"]>));
     case "registerWorker":
@@ -88,6 +98,8 @@ export function callReads(reads: StoreOnlyReads, method: string, args: readonly 
       return reads.job(...(args as Parameters<StoreOnlyReads["job"]>));
     case "jobs":
       return reads.jobs(...(args as Parameters<StoreOnlyReads["jobs"]>));
+    case "count":
+      return reads.count(...(args as Parameters<StoreOnlyReads["count"]>));
     case "attempts":
       return reads.attempts(...(args as Parameters<StoreOnlyReads["attempts"]>));
     case "dependencies":

@@ -22,6 +22,7 @@ export class RemoteEngine implements Engine {
     this.read = {
       job: (...args) => reads.call("job", args),
       jobs: (...args) => reads.call("jobs", args),
+      count: (...args) => reads.call("count", args),
       attempts: (...args) => reads.call("attempts", args),
       dependencies: (...args) => reads.call("dependencies", args),
       events: (...args) => reads.call("events", args),
@@ -71,6 +72,21 @@ export class RemoteEngine implements Engine {
   }
   remove(...args: Parameters<Engine["remove"]>): ReturnType<Engine["remove"]> {
     return this.#commands.call("remove", args);
+  }
+  edit(...args: Parameters<Engine["edit"]>): ReturnType<Engine["edit"]> {
+    return this.#commands.call("edit", args);
+  }
+  removePending(...args: Parameters<Engine["removePending"]>): ReturnType<Engine["removePending"]> {
+    return this.#commands.call("removePending", args);
+  }
+  heartbeatWorker(...args: Parameters<Engine["heartbeatWorker"]>): ReturnType<Engine["heartbeatWorker"]> {
+    return this.#commands.call("heartbeatWorker", args);
+  }
+  releaseWorker(...args: Parameters<Engine["releaseWorker"]>): ReturnType<Engine["releaseWorker"]> {
+    return this.#commands.call("releaseWorker", args);
+  }
+  deleteWorker(...args: Parameters<Engine["deleteWorker"]>): ReturnType<Engine["deleteWorker"]> {
+    return this.#commands.call("deleteWorker", args);
   }
   registerWorker(...args: Parameters<Engine["registerWorker"]>): ReturnType<Engine["registerWorker"]> {
     return this.#commands.call("registerWorker", args);

@@ -6,7 +6,7 @@
  */
 import type { Database, Statement } from "bun:sqlite";
 import type { Attempt, Job, JobState } from "../../domain/job.ts";
-import type { Head, JobControl, JobInsert, JobRef, JobUpdate } from "../store.ts";
+import type { Head, JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
 import { dialectCode, stateCode } from "./codes.ts";
 import type { StoreMemory } from "./memory.ts";
 import {
@@ -32,6 +32,8 @@ export class JobTable {
   readonly #insert: Statement<unknown, Bind[]>;
   readonly #insertEdge: Statement<unknown, [number, number]>;
   readonly #edgesOf: Statement<{ depends_on: number }, [number]>;
+  readonly #deleteEdges: Statement<unknown, [number]>;
+  readonly #edit: Statement<unknown, Bind[]>;
   readonly #dependents: Statement<{ job_id: number }, [number]>;
   readonly #existsId: Statement<{ id: number }, [number]>;
   readonly #findIdOfDialect: Statement<{ id: number }, [number, number]>;
@@ -48,6 +50,7 @@ export class JobTable {
   readonly #finishedBefore: Statement<{ id: number }, [number, number, number]>;
   readonly #held: Statement<{ id: number }, [number]>;
   readonly #ofProject: Statement<{ id: number }, [number, number]>;
+  readonly #ofProjectInStates: Statement<{ id: number }, [number, string, number]>;
   readonly #ofTask: Statement<{ id: number }, [number, number]>;
   readonly #deletions: readonly Statement<unknown, [number]>[];
   readonly #attemptsOf: Statement<AttemptRow, [number]>;
@@ -66,6 +69,12 @@ export class JobTable {
       ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
     this.#insertEdge = db.prepare("INSERT OR IGNORE INTO edges (job_id, depends_on) VALUES (?, ?)");
     this.#edgesOf = db.prepare("SELECT depends_on FROM edges WHERE job_id = ? ORDER BY depends_on");
+    this.#deleteEdges = db.prepare("DELETE FROM edges WHERE job_id = ?");
+    this.#edit = db.prepare(`
+      UPDATE jobs SET
+        name = ifnull(?, name), spec = ifnull(?, spec), task_id = CASE WHEN ? THEN ? ELSE task_id END,
+        shape_id = ifnull(?, shape_id), dependencies = (SELECT count(*) FROM edges WHERE job_id = jobs.id)
+      WHERE id = ?`);
     this.#dependents = db.prepare("SELECT job_id FROM edges WHERE depends_on = ?");
     this.#existsId = db.prepare("SELECT id FROM jobs WHERE id = ?");
     this.#findIdOfDialect = db.prepare("SELECT id FROM jobs WHERE id = ? AND dialect = ?");
@@ -98,6 +107,8 @@ export class JobTable {
       WHERE finished_at IS NOT NULL AND state = ? AND finished_at < ? ORDER BY finished_at LIMIT ?`);
     this.#held = db.prepare("SELECT id FROM jobs INDEXED BY jobs_state WHERE state IN (2, 3) LIMIT ?");
     this.#ofProject = db.prepare("SELECT id FROM jobs WHERE project_id = ? LIMIT ?");
+    this.#ofProjectInStates = db.prepare(`
+      SELECT id FROM jobs WHERE project_id = ? AND state IN (SELECT value FROM json_each(?)) LIMIT ?`);
     this.#ofTask = db.prepare("SELECT id FROM jobs WHERE task_id = ? LIMIT ?");
     this.#deletions = [
       "DELETE FROM log_chunks WHERE job_id = ?",
@@ -236,6 +247,36 @@ export class JobTable {
     }
   }
 
+  edit(id: number, edit: Parameters<Transaction["editJob"]>[1]): void {
+    if (edit.shapeId !== undefined) {
+      const row = this.#control.get(id);
+      if (row?.state === READY) {
+        this.#memory.countReady(row.shape_id, -1);
+        this.#memory.countReady(edit.shapeId, 1);
+      }
+    }
+    this.#edit.run(
+      edit.name ?? null,
+      edit.spec === undefined ? null : JSON.stringify(edit.spec),
+      edit.taskId === undefined ? 0 : 1,
+      edit.taskId ?? null,
+      edit.shapeId ?? null,
+      id,
+    );
+  }
+
+  setDependencies(jobId: number, dependsOn: readonly number[]): void {
+    this.#deleteEdges.run(jobId);
+    for (const id of dependsOn) this.#insertEdge.run(jobId, id);
+    this.edit(jobId, {});
+  }
+
+  dependencies(ids: readonly number[]): { jobId: number; dependsOn: number }[] {
+    return ids.flatMap((jobId) =>
+      this.#edgesOf.all(jobId).map((row) => ({ jobId, dependsOn: row.depends_on })),
+    );
+  }
+
   delete(ids: readonly number[]): void {
     let largest = 0;
     for (const id of ids) {
@@ -278,8 +319,10 @@ export class JobTable {
     return this.#held.all(limit).map((row) => row.id);
   }
 
-  ofProject(projectId: number, limit: number): number[] {
-    return this.#ofProject.all(projectId, limit).map((row) => row.id);
+  ofProject(projectId: number, limit: number, states: readonly JobState[] | undefined): number[] {
+    if (states === undefined) return this.#ofProject.all(projectId, limit).map((row) => row.id);
+    const codes = JSON.stringify(states.map(stateCode.encode));
+    return this.#ofProjectInStates.all(projectId, codes, limit).map((row) => row.id);
   }
 
   ofTask(taskId: number, limit: number): number[] {

@@ -123,6 +123,10 @@ export const MIGRATIONS: readonly Migration[] = [
         labels        TEXT NOT NULL,
         queues        TEXT NOT NULL,
         kinds         TEXT NOT NULL,
+        dialect       INTEGER NOT NULL,
+        details       TEXT NOT NULL,
+        -- Never registered: known by its claims alone.
+        is_implicit   INTEGER NOT NULL,
         is_draining   INTEGER NOT NULL DEFAULT 0,
         registered_at INTEGER NOT NULL,
         last_seen_at  INTEGER NOT NULL,

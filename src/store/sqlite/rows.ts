@@ -189,6 +189,9 @@ export interface WorkerRow {
   labels: string;
   queues: string;
   kinds: string;
+  dialect: number;
+  details: string;
+  is_implicit: number;
   is_draining: number;
   registered_at: number;
   last_seen_at: number;
@@ -205,6 +208,9 @@ export function toWorker(row: WorkerRow): StoredWorker {
     labels: readJson<StoredWorker["labels"]>(row.labels),
     queues: readJson<StoredWorker["queues"]>(row.queues),
     kinds: readJson<StoredWorker["kinds"]>(row.kinds),
+    dialect: dialectCode.decode(row.dialect),
+    details: readJson<StoredWorker["details"]>(row.details),
+    isImplicit: row.is_implicit === 1,
     isDraining: row.is_draining === 1,
     registeredAt: row.registered_at,
     lastSeenAt: row.last_seen_at,

@@ -103,6 +103,14 @@ export class SqliteReads implements StoreReads {
           .get(...filter.values)?.n ?? 0
       );
     }
+    return this.#count(query);
+  }
+
+  async count(query: Parameters<StoreReads["count"]>[0]): Promise<number> {
+    return this.#count(query);
+  }
+
+  #count(query: Parameters<StoreReads["count"]>[0]): number {
     let total = 0;
     for (const row of this.#tallyRows()) {
       if (

@@ -90,6 +90,9 @@ export class SqliteTransaction implements Transaction {
   updateJobs(updates: readonly JobUpdate[]): void {
     this.#jobs.update(updates);
   }
+  editJob(id: number, edit: Parameters<Transaction["editJob"]>[1]): void {
+    this.#jobs.edit(id, edit);
+  }
   deleteJobs(ids: readonly number[]): void {
     this.#jobs.delete(ids);
   }
@@ -113,6 +116,12 @@ export class SqliteTransaction implements Transaction {
     return this.#jobs.heads(shapeId, after, limit);
   }
 
+  dependencies(ids: readonly number[]) {
+    return this.#jobs.dependencies(ids);
+  }
+  setDependencies(jobId: number, dependsOn: readonly number[]): void {
+    this.#jobs.setDependencies(jobId, dependsOn);
+  }
   dependents(ids: readonly number[]) {
     return this.#jobs.dependents(ids);
   }
@@ -163,8 +172,8 @@ export class SqliteTransaction implements Transaction {
   finishedBefore(state: JobState, before: number, limit: number): readonly number[] {
     return this.#jobs.finishedBefore(state, before, limit);
   }
-  jobsOfProject(projectId: number, limit: number): readonly number[] {
-    return this.#jobs.ofProject(projectId, limit);
+  jobsOfProject(projectId: number, limit: number, states?: readonly JobState[]): readonly number[] {
+    return this.#jobs.ofProject(projectId, limit, states);
   }
   jobsOfTask(taskId: number, limit: number): readonly number[] {
     return this.#jobs.ofTask(taskId, limit);
@@ -187,7 +196,9 @@ export class SqliteTransaction implements Transaction {
     return inserted;
   }
 
-  upsertWorkers(workers: readonly (WorkerRegistration & { readonly now: number })[]): void {
+  upsertWorkers(
+    workers: readonly (WorkerRegistration & { readonly isImplicit: boolean; readonly now: number })[],
+  ): void {
     this.#workers.upsert(workers);
   }
   touchWorkers(seen: readonly { readonly id: string; readonly lastSeenAt: number }[]): void {

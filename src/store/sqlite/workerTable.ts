@@ -2,6 +2,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import type { WorkerRegistration } from "../../domain/worker.ts";
 import type { StoredWorker } from "../store.ts";
+import { dialectCode } from "./codes.ts";
 import { toWorker, type WorkerRow } from "./rows.ts";
 
 export class WorkerTable {
@@ -15,11 +16,13 @@ export class WorkerTable {
 
   constructor(db: Database) {
     this.#upsert = db.prepare(`
-      INSERT INTO workers (id, name, address, capacity, labels, queues, kinds, registered_at, last_seen_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
+      INSERT INTO workers
+        (id, name, address, capacity, labels, queues, kinds, dialect, details, is_implicit, registered_at, last_seen_at)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)
       ON CONFLICT (id) DO UPDATE SET
         name = excluded.name, address = excluded.address, capacity = excluded.capacity,
-        labels = excluded.labels, queues = excluded.queues, kinds = excluded.kinds, is_draining = 0,
+        labels = excluded.labels, queues = excluded.queues, kinds = excluded.kinds, dialect = excluded.dialect,
+        details = excluded.details, is_implicit = excluded.is_implicit, is_draining = 0,
         last_seen_at = excluded.last_seen_at`);
     this.#touch = db.prepare("UPDATE workers SET last_seen_at = max(last_seen_at, ?) WHERE id = ?");
     this.#countResults = db.prepare(
@@ -31,7 +34,9 @@ export class WorkerTable {
     this.#delete = db.prepare("DELETE FROM workers WHERE id = ?");
   }
 
-  upsert(workers: readonly (WorkerRegistration & { readonly now: number })[]): void {
+  upsert(
+    workers: readonly (WorkerRegistration & { readonly isImplicit: boolean; readonly now: number })[],
+  ): void {
     for (const worker of workers) {
       this.#upsert.run(
         worker.id,
@@ -41,6 +46,9 @@ export class WorkerTable {
         JSON.stringify(worker.labels),
         JSON.stringify(worker.queues),
         JSON.stringify(worker.kinds),
+        dialectCode.encode(worker.dialect),
+        JSON.stringify(worker.details),
+        worker.isImplicit ? 1 : 0,
         worker.now,
       );
     }

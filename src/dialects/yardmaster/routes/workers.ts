@@ -14,6 +14,7 @@ export function workerRoutes(engine: Engine): Route[] {
     defineRoute({
       id: "registerWorker",
       method: "POST",
+      access: "work",
       path: "/v1/workers",
       summary: "Register a worker, or say that it is back",
       tags: TAGS,
@@ -28,6 +29,8 @@ export function workerRoutes(engine: Engine): Route[] {
           ...body,
           name: body.name ?? body.id,
           address: body.address ?? null,
+          dialect: "yardmaster",
+          details: {},
         });
         const wire = workerToWire(registered.worker);
         return registered.isNew ? created(wire) : ok(wire);
@@ -55,6 +58,7 @@ export function workerRoutes(engine: Engine): Route[] {
     defineRoute({
       id: "drainWorker",
       method: "POST",
+      access: "work",
       path: "/v1/workers/{id}/drain",
       summary: "Give a worker nothing more",
       tags: TAGS,
