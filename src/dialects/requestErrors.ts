@@ -3,6 +3,7 @@
  * values; each dialect words them in its own form.
  */
 import type { InputIssue } from "../domain/errors.ts";
+import type { KeyRole } from "./route.ts";
 
 /** No API of this server has that path. */
 export class PathNotFoundError extends Error {
@@ -72,7 +73,70 @@ export class MalformedBodyError extends Error {
   override readonly name = "MalformedBodyError";
 }
 
+/** The server asks for a key, and the request has none that can be read. */
+export class UnauthorizedError extends Error {
+  override readonly name = "UnauthorizedError";
+  /** For the header `WWW-Authenticate`. */
+  readonly challenge: string;
+  constructor(challenge: string) {
+    super(
+      "an API key is required: send it as X-API-Key, as Authorization: Bearer, or as the password of HTTP Basic",
+    );
+    this.challenge = challenge;
+  }
+}
+
+/** The key is not known, or its role does not reach as far as this route. */
+export class ForbiddenError extends Error {
+  override readonly name = "ForbiddenError";
+  /** The key's role; null when the key is not known. */
+  readonly role: KeyRole | null;
+  /** The roles that may; empty when the key is not known. */
+  readonly allowed: readonly KeyRole[];
+  constructor(role: KeyRole | null, allowed: readonly KeyRole[]) {
+    super(
+      role === null
+        ? "the API key is not known here, or was revoked"
+        : `the role of this API key is ${role}; this needs ${allowed.join(" or ")}`,
+    );
+    this.role = role;
+    this.allowed = allowed;
+  }
+}
+
+/** A page of another site sent the request through somebody's browser. */
+export class ForeignPageError extends Error {
+  override readonly name = "ForeignPageError";
+  readonly origin: string;
+  constructor(origin: string) {
+    super(`pages of ${JSON.stringify(origin.slice(0, 200))} may not send this; --cors-origin would allow them`);
+    this.origin = origin;
+  }
+}
+
+/** The caller has used up its requests for now. */
+export class RateLimitedError extends Error {
+  override readonly name = "RateLimitedError";
+  readonly limitPerMinute: number;
+  /** When the next request will be taken. */
+  readonly retryAfterMs: number;
+  constructor(limitPerMinute: number, retryAfterMs: number) {
+    super(`more than ${limitPerMinute} requests in a minute; try again later`);
+    this.limitPerMinute = limitPerMinute;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** For the header `Retry-After`: whole seconds, at least one. */
+export function retryAfterSeconds(error: { readonly retryAfterMs: number }): string {
+  return String(Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
+}
+
 export type RequestError =
+  | UnauthorizedError
+  | ForbiddenError
+  | ForeignPageError
+  | RateLimitedError
   | PathNotFoundError
   | MethodNotAllowedError
   | BodyTooLargeError
@@ -88,6 +152,10 @@ export function isRequestError(error: unknown): error is RequestError {
     error instanceof PathNotFoundError ||
     error instanceof MethodNotAllowedError ||
     error instanceof BodyTooLargeError ||
-    error instanceof UnsupportedMediaTypeError
+    error instanceof UnsupportedMediaTypeError ||
+    error instanceof UnauthorizedError ||
+    error instanceof ForbiddenError ||
+    error instanceof ForeignPageError ||
+    error instanceof RateLimitedError
   );
 }

@@ -18,8 +18,20 @@ import { InvalidRequestError, MalformedBodyError } from "./requestErrors.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** Who asks. Everybody is anonymous until the server is told to know its callers. */
-export type Role = "anonymous" | "admin";
+/**
+ * What a key allows. `read` looks; `submit` reads and submits, cancels, retries and deletes; `work` reads and
+ * does what a worker does; `admin` does everything.
+ */
+export type KeyRole = "read" | "submit" | "work" | "admin";
+
+/** Who asks. Everybody is anonymous as long as the server has no keys. */
+export type Role = KeyRole | "anonymous";
+
+/**
+ * Who may call a route of a server that has keys. `open` asks for no key; `write` takes the roles `submit`
+ * and `work`; the others take the role of that name. `admin` may call every route, and every role those of `read`.
+ */
+export type Access = "open" | "write" | KeyRole;
 
 /** A request that lasts: a long poll or a stream. */
 export interface LiveRequest {
@@ -88,6 +100,8 @@ export interface RouteDescription {
   readonly description?: string;
   readonly tags: readonly string[];
   readonly responses: Readonly<Record<number, ResponseDescription>>;
+  /** Absent is `read` for GET and HEAD, else `submit`. */
+  readonly access?: Access;
   /** A body that the handler reads itself, as a stream. */
   readonly rawBody?: { readonly contentType: string; readonly description: string };
   /**
@@ -127,6 +141,11 @@ export interface Route extends RouteDescription {
   readonly schemas: RequestSchemas;
   /** Checks the request and answers it. Throws the errors that the dialect words. */
   handle(call: Call): Promise<Response>;
+}
+
+/** Who may call a route. */
+export function accessOf(route: Pick<RouteDescription, "access" | "method">): Access {
+  return route.access ?? (route.method === "GET" || route.method === "HEAD" ? "read" : "submit");
 }
 
 const NO_BYTES = new Uint8Array(0);

@@ -30,6 +30,7 @@ export function operationRoutes({ engine, metrics, describedDialects }: Operatio
     defineRoute({
       id: "getRoot",
       method: "GET",
+      access: "open",
       path: "/",
       summary: "Says that the server is here",
       tags: TAGS,
@@ -39,6 +40,7 @@ export function operationRoutes({ engine, metrics, describedDialects }: Operatio
     defineRoute({
       id: "getHealth",
       method: "GET",
+      access: "open",
       path: "/healthz",
       summary: "Says that the process serves",
       tags: TAGS,
@@ -48,6 +50,7 @@ export function operationRoutes({ engine, metrics, describedDialects }: Operatio
     defineRoute({
       id: "getReadiness",
       method: "GET",
+      access: "open",
       path: "/readyz",
       summary: "Says whether the store answers",
       tags: TAGS,
@@ -70,6 +73,7 @@ export function operationRoutes({ engine, metrics, describedDialects }: Operatio
     defineRoute({
       id: "getOpenApi",
       method: "GET",
+      access: "open",
       path: "/openapi.json",
       summary: "This document",
       tags: TAGS,

@@ -9,11 +9,16 @@ import {
 } from "../../domain/errors.ts";
 import {
   BodyTooLargeError,
+  ForbiddenError,
+  ForeignPageError,
   InvalidRequestError,
   MalformedBodyError,
   MethodNotAllowedError,
   PathNotFoundError,
+  RateLimitedError,
   type RequestIssue,
+  retryAfterSeconds,
+  UnauthorizedError,
   UnsupportedMediaTypeError,
 } from "../requestErrors.ts";
 
@@ -46,11 +51,21 @@ export function problemOf(error: unknown): Response {
   if (error instanceof UnsupportedMediaTypeError) {
     return problem(415, "unsupported-media-type", "Unsupported media type", error.message);
   }
+  if (error instanceof UnauthorizedError) {
+    const headers = { "www-authenticate": error.challenge };
+    return problem(401, "unauthorized", "Unauthorized", error.message, headers);
+  }
+  if (error instanceof ForbiddenError || error instanceof ForeignPageError) {
+    return problem(403, "forbidden", "Forbidden", error.message);
+  }
+  if (error instanceof RateLimitedError) {
+    const headers = { "retry-after": retryAfterSeconds(error) };
+    return problem(429, "rate-limited", "Too many requests", error.message, headers);
+  }
   if (error instanceof OverloadedError || error instanceof StoreUnavailableError) {
     const title = error instanceof OverloadedError ? "Overloaded" : "Store unavailable";
     const type = error instanceof OverloadedError ? "overloaded" : "store-unavailable";
-    const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1_000));
-    return problem(503, type, title, error.message, { "retry-after": String(seconds) });
+    return problem(503, type, title, error.message, { "retry-after": retryAfterSeconds(error) });
   }
   return problem(
     500,

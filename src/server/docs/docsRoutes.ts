@@ -43,6 +43,7 @@ export function docsRoutes(): Route[] {
     defineRoute({
       id: "getDocsAsset",
       method: "GET",
+      access: "open",
       path: "/docs/assets/{file}",
       summary: "Files of the pages",
       tags: TAGS,
@@ -63,6 +64,7 @@ function page(id: string, path: string, summary: string, html: string): Route {
   return defineRoute({
     id,
     method: "GET",
+    access: "open",
     path,
     summary,
     tags: TAGS,

@@ -61,6 +61,7 @@ function putArtifact(blobs: BlobStore, maxBytes: number): Route {
   return defineRoute({
     id: "putArtifact",
     method: "PUT",
+    access: "write",
     path: "/v1/artifacts/{sha256}",
     summary: "Store bytes under their SHA-256",
     tags: TAGS,

@@ -14,6 +14,7 @@ export function claimRoutes(engine: Engine): Route[] {
     defineRoute({
       id: "claimJobs",
       method: "POST",
+      access: "work",
       path: "/v1/claims",
       summary: "Claim jobs to run",
       description: "Empty when none came in time. A caller that goes away while it waits is given nothing.",
@@ -37,6 +38,7 @@ export function claimRoutes(engine: Engine): Route[] {
     defineRoute({
       id: "renewLeases",
       method: "POST",
+      access: "work",
       path: "/v1/leases/renew",
       summary: "Renew leases, report starts and progress",
       tags: TAGS,
@@ -69,6 +71,7 @@ function reportResults(engine: Engine): Route {
   return defineRoute({
     id: "reportResults",
     method: "POST",
+    access: "work",
     path: "/v1/results",
     summary: "Report how jobs ended",
     description: "Sending a result again is accepted and changes nothing.",

@@ -27,6 +27,7 @@ export function logRoutes(engine: Engine, watch: JobWatch, limits: FollowLimits)
     defineRoute({
       id: "appendLogs",
       method: "POST",
+      access: "work",
       path: "/v1/logs",
       summary: "Add chunks of output",
       description: "`seq` counts from 1 within one attempt; chunks already held are skipped.",

@@ -23,6 +23,9 @@ export const problem = z
   .meta({ id: "Problem", description: "RFC 9457 problem details." });
 
 const DESCRIPTIONS = {
+  401: "a key is required",
+  403: "the key is not known, or its role does not allow this",
+  429: "too many requests; try again after `Retry-After` seconds",
   404: "nothing has that id",
   409: "the state of the thing forbids it",
   413: "the body is too large",
