@@ -1,23 +1,31 @@
 /** What can go wrong with a request, as two classes: the server said no, or it could not be reached. */
 import type { Problem } from "./types.ts";
 
+/** The server answered with an error status; each API has a class of its own for what its answers hold. */
+export abstract class AnswerError extends Error {
+  /** HTTP status, 400 to 599. */
+  readonly status: number;
+  /** How long the server asks to wait before the next try; null when it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(message: string, status: number, retryAfterMs: number | null) {
+    super(message);
+    this.status = status;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /**
  * The server answered with an error. `problem` holds its RFC 9457 details where it sent some; the message
  * names every field that was refused.
  */
-export class YardmasterError extends Error {
+export class YardmasterError extends AnswerError {
   override readonly name = "YardmasterError";
-  /** HTTP status, 400 to 599. */
-  readonly status: number;
   readonly problem: Problem | null;
-  /** How long the server asks to wait before the next try; null when it did not say. */
-  readonly retryAfterMs: number | null;
 
   constructor(request: string, status: number, problem: Problem | null, retryAfterMs: number | null) {
-    super(`${request}: ${describe(status, problem)}`);
-    this.status = status;
+    super(`${request}: ${describe(status, problem)}`, status, retryAfterMs);
     this.problem = problem;
-    this.retryAfterMs = retryAfterMs;
   }
 }
 

@@ -4,15 +4,17 @@
  * A request is repeated only where repeating cannot do a thing twice; `RetryPolicy` says which.
  */
 import { backoffMs, pause } from "./backoff.ts";
-import { ConnectionError, errorFrom, YardmasterError } from "./errors.ts";
+import { AnswerError, ConnectionError, errorFrom } from "./errors.ts";
 
 /**
  * - `safe`: repeated after lost connections, 429, 502, 503 and 504: reads, and writes that change nothing
  *   the second time.
  * - `refused`: repeated only after 429 and 503, by which the server says that it did nothing.
+ * - `unsent`: as `refused`, and after a connection that was never made. The request gets a connection of its
+ *   own, since Bun repeats a GET by itself when a kept one breaks, and would so claim twice.
  * - `never`.
  */
-export type RetryPolicy = "safe" | "refused" | "never";
+export type RetryPolicy = "safe" | "refused" | "unsent" | "never";
 
 export type QueryValue = string | number | boolean | readonly string[] | null | undefined;
 
@@ -43,6 +45,8 @@ export interface TransportOptions {
   /** A `Retry-After` longer than this is not waited for: the error is thrown. */
   maxRetryAfterMs: number;
   requestTimeoutMs: number;
+  /** Reads the error out of an answer that is not a success; absent reads RFC 9457 problem details. */
+  errorFrom?: (request: string, response: Response) => Promise<AnswerError>;
 }
 
 const REFUSED = new Set([429, 503]);
@@ -101,8 +105,10 @@ export class Transport {
   #pauseBefore(policy: RetryPolicy, error: unknown, tried: number): number | null {
     const usual = backoffMs(tried, this.#options.maxRetryPauseMs);
     if (policy === "never") return null;
-    if (error instanceof ConnectionError) return policy === "safe" ? usual : null;
-    if (!(error instanceof YardmasterError)) return null;
+    if (error instanceof ConnectionError) {
+      return policy === "safe" || (policy === "unsent" && wasNeverSent(error)) ? usual : null;
+    }
+    if (!(error instanceof AnswerError)) return null;
     if (!(policy === "safe" ? UNREACHED : REFUSED).has(error.status)) return null;
     if (error.retryAfterMs === null) return usual;
     return error.retryAfterMs > this.#options.maxRetryAfterMs ? null : Math.max(error.retryAfterMs, usual);
@@ -124,12 +130,12 @@ export class Transport {
     let isHandedOver = false;
     try {
       const response = await this.#options.fetch(this.url(request), this.#init(request, controller.signal));
-      if (!response.ok) throw await errorFrom(label(request), response);
+      if (!response.ok) throw await (this.#options.errorFrom ?? errorFrom)(label(request), response);
       const value = await read(response);
       isHandedOver = value === response;
       return value;
     } catch (error) {
-      if (error instanceof YardmasterError || error instanceof ConnectionError) throw error;
+      if (error instanceof AnswerError || error instanceof ConnectionError) throw error;
       if (signal?.aborted) throw signal.reason;
       if (isLate)
         throw new ConnectionError(`${label(request)}: no answer within ${timeoutMs} ms`, { cause: error });
@@ -161,6 +167,7 @@ export class Transport {
     const headers: Record<string, string> = { Accept: "application/json", ...request.headers };
     if (this.#options.apiKey !== undefined) headers["X-API-Key"] = this.#options.apiKey;
     const init: RequestInit & { duplex?: "half" } = { method: request.method, headers, signal };
+    if (request.retry === "unsent") init.keepalive = false;
     if (request.json !== undefined) {
       headers["Content-Type"] = "application/json";
       init.body = JSON.stringify(request.json);
@@ -181,4 +188,23 @@ function label(request: TransportRequest): string {
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error && error.cause.message !== "" ? error.cause.message : error.message;
+}
+
+/** Failures before there was a connection, as Bun (`code`) and Node (`cause.code`) name them. Browsers do not tell. */
+const NEVER_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+function wasNeverSent(error: ConnectionError): boolean {
+  let cause = error.cause;
+  for (let depth = 0; depth < 3 && cause instanceof Error; depth++) {
+    if ("code" in cause && typeof cause.code === "string" && NEVER_SENT.has(cause.code)) return true;
+    cause = cause.cause;
+  }
+  return false;
 }
