@@ -4,6 +4,10 @@ import type { Dialect } from "../dialects/dialect.ts";
 import { isRequestError, MethodNotAllowedError, PathNotFoundError } from "../dialects/requestErrors.ts";
 import type { Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
 import { isDomainError } from "../domain/errors.ts";
+import type { AddressSource } from "./access/callerAddress.ts";
+import type { Cors } from "./access/cors.ts";
+import { refuseForeignPage } from "./access/foreignPage.ts";
+import type { Gate } from "./access/gate.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { LiveRequests } from "./liveRequests.ts";
 import { readJsonBody } from "./requestBody.ts";
@@ -17,6 +21,9 @@ export interface HttpHandlerOptions {
   readonly limits: ServerLimits;
   readonly live: LiveRequests;
   readonly logger: Logger;
+  readonly gate: Gate;
+  /** Null where pages of other sites may call nothing. */
+  readonly cors: Cors | null;
 }
 
 export class HttpHandler {
@@ -24,6 +31,8 @@ export class HttpHandler {
   readonly #limits: ServerLimits;
   readonly #live: LiveRequests;
   readonly #logger: Logger;
+  readonly #gate: Gate;
+  readonly #cors: Cors | null;
   readonly #logsRequests: boolean;
   /** Requests that no route took. */
   readonly unmatched = new RouteTimes("other", "other");
@@ -33,11 +42,24 @@ export class HttpHandler {
     this.#limits = options.limits;
     this.#live = options.live;
     this.#logger = options.logger;
+    this.#gate = options.gate;
+    this.#cors = options.cors;
     this.#logsRequests = options.logger.isLevelEnabled("debug");
   }
 
   /** Answers one request; never rejects. */
-  readonly handle = async (request: Request): Promise<Response> => {
+  readonly handle = (request: Request, addresses: AddressSource): Promise<Response> =>
+    this.#cors === null ? this.#answer(request, addresses) : this.#answerPage(request, addresses, this.#cors);
+
+  async #answerPage(request: Request, addresses: AddressSource, cors: Cors): Promise<Response> {
+    const preflight = request.method === "OPTIONS" ? cors.preflight(request) : null;
+    if (preflight !== null) return preflight;
+    const response = await this.#answer(request, addresses);
+    cors.sign(request, response);
+    return response;
+  }
+
+  async #answer(request: Request, addresses: AddressSource): Promise<Response> {
     const startedAt = performance.now();
     const { method, url } = request;
     const pathAt = url.indexOf("/", 8);
@@ -50,13 +72,18 @@ export class HttpHandler {
     let response: Response;
     let dialect: Dialect | null = match?.dialect ?? null;
     try {
+      const call = new HttpCall(request, path, search, this.#limits, this.#live, this.#cors);
+      const target = match === null ? null : choose(match.targets, match.values, call);
+      if (target !== null) {
+        times = target.times;
+        dialect = target.dialect;
+      }
+      // Before anything is told, also whether the path exists.
+      if (this.#gate.isClosed) call.role = this.#gate.admit(request, target?.access ?? "read", addresses);
       if (match === null) throw new PathNotFoundError(path);
       if (match.targets.length === 0) throw new MethodNotAllowedError(method, match.allowed);
-      const call = new HttpCall(request, path, search, this.#limits, this.#live);
-      const target = choose(match.targets, match.values, call);
       if (target === null) throw new PathNotFoundError(path);
-      times = target.times;
-      dialect = target.dialect;
+      if (target.isSentUnasked) refuseForeignPage(request, this.#cors);
       response = await target.route.handle(call);
     } catch (error) {
       const owner = dialect ?? this.#router.ownerOf(path);
@@ -74,28 +101,37 @@ export class HttpHandler {
       this.#logger.debug({ method, path, status: response.status, ms: seconds * 1_000 }, "request");
     }
     return response;
-  };
+  }
 }
 
 class HttpCall implements Call {
   readonly request: Request;
   readonly path: string;
   readonly search: string;
-  readonly role: Role = "anonymous";
+  role: Role = "anonymous";
   params: Readonly<Record<string, string>> = NO_PARAMS;
   readonly #limits: ServerLimits;
   readonly #live: LiveRequests;
+  readonly #cors: Cors | null;
 
-  constructor(request: Request, path: string, search: string, limits: ServerLimits, live: LiveRequests) {
+  constructor(
+    request: Request,
+    path: string,
+    search: string,
+    limits: ServerLimits,
+    live: LiveRequests,
+    cors: Cors | null,
+  ) {
     this.request = request;
     this.path = path;
     this.search = search;
     this.#limits = limits;
     this.#live = live;
+    this.#cors = cors;
   }
 
   readJson(): Promise<JsonBody> {
-    return readJsonBody(this.request, this.#limits);
+    return readJsonBody(this.request, this.#limits, this.#cors);
   }
 
   live(): LiveRequest {

@@ -14,6 +14,10 @@ export interface ServerLimits {
   readonly safetyPollMs: number;
   /** How long a closing server waits for requests that are under way. */
   readonly closeTimeoutMs: number;
+  /** How often the key file is looked at: so long may a revoked key still be taken. */
+  readonly keyFilePollMs: number;
+  /** Callers whose pace is kept in memory, where there is a limit on it. */
+  readonly maxLimitedCallers: number;
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
@@ -24,4 +28,6 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   keepAliveMs: 15_000,
   safetyPollMs: 5_000,
   closeTimeoutMs: 10_000,
+  keyFilePollMs: 1_000,
+  maxLimitedCallers: 50_000,
 };

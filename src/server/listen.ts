@@ -32,7 +32,7 @@ export function formatAddress({ host, port }: ListenAddress): string {
 export interface ListenOptions {
   readonly idleTimeoutMs: number;
   readonly maxRequestBodyBytes: number;
-  readonly fetch: (request: Request) => Promise<Response>;
+  readonly fetch: (request: Request, server: Server<undefined>) => Promise<Response>;
 }
 
 /** @throws PortInUseError, ListenError */

@@ -9,7 +9,13 @@ import {
 } from "zod-openapi";
 import packageJson from "../../package.json" with { type: "json" };
 import type { Dialect } from "../dialects/dialect.ts";
-import type { Method, ResponseDescription, Route } from "../dialects/route.ts";
+import {
+  type Access,
+  accessOf,
+  type Method,
+  type ResponseDescription,
+  type Route,
+} from "../dialects/route.ts";
 
 const METHOD_KEYS = {
   GET: "get",
@@ -20,10 +26,27 @@ const METHOD_KEYS = {
   DELETE: "delete",
 } as const satisfies Record<Method, string>;
 
+/** The three ways to send a key. */
+const SECURITY_SCHEMES = {
+  ApiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
+  Bearer: { type: "http", scheme: "bearer", description: "An API key as the token." },
+  Basic: { type: "http", scheme: "basic", description: "An API key as the password, with any user name." },
+} as const;
+
+const ACCESS_NOTES = {
+  open: "Needs no key.",
+  read: "Any key will do.",
+  submit: "Roles: submit, admin.",
+  work: "Roles: work, admin.",
+  write: "Roles: submit, work, admin.",
+  admin: "Role: admin.",
+} as const satisfies Readonly<Record<Access, string>>;
+
 /** Builds the document. Where two dialects share a path and method, the operation tells of both. */
 export function openApiDocument(dialects: readonly Dialect[]): ReturnType<typeof createDocument> {
   const paths: ZodOpenApiPathsObject = {};
   for (const route of dialects.flatMap((dialect) => dialect.routes)) {
+    if (route.isAlias === true) continue;
     const key = METHOD_KEYS[route.method];
     const path = paths[route.path] ?? {};
     paths[route.path] = path;
@@ -41,7 +64,10 @@ export function openApiDocument(dialects: readonly Dialect[]): ReturnType<typeof
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
       paths,
-      components: { schemas: Object.assign({}, ...dialects.map((dialect) => dialect.schemas)) },
+      components: {
+        securitySchemes: SECURITY_SCHEMES,
+        schemas: Object.assign({}, ...dialects.map((dialect) => dialect.schemas)),
+      },
     },
     { allowEmptySchema: { custom: true, unknown: true } },
   );
@@ -55,7 +81,11 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
     tags: [...route.tags],
     responses: responsesOf(route.responses),
   };
-  if (route.description !== undefined) operation.description = route.description;
+  const access = accessOf(route);
+  const description = [route.description, ACCESS_NOTES[access]].filter(Boolean).join("\n\n");
+  if (description !== "") operation.description = description;
+  // The empty one: a server without keys asks for none.
+  operation.security = access === "open" ? [] : [{}, { ApiKey: [] }, { Bearer: [] }, { Basic: [] }];
   if (params !== null || query !== null || headers !== null) {
     operation.requestParams = {
       ...(params instanceof z.ZodObject ? { path: params } : {}),

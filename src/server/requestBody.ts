@@ -8,6 +8,8 @@ import {
   UnsupportedMediaTypeError,
 } from "../dialects/requestErrors.ts";
 import type { JsonBody } from "../dialects/route.ts";
+import type { Cors } from "./access/cors.ts";
+import { refuseForeignPage } from "./access/foreignPage.ts";
 import type { ServerLimits } from "./limits.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -15,11 +17,17 @@ const EMPTY: JsonBody = { value: undefined, bytes: new Uint8Array(0) };
 
 /**
  * @throws UnsupportedMediaTypeError where the type is given and is not JSON, BodyTooLargeError,
- *   MalformedBodyError
+ *   MalformedBodyError, ForeignPageError
  */
-export async function readJsonBody(request: Request, limits: ServerLimits): Promise<JsonBody> {
+export async function readJsonBody(
+  request: Request,
+  limits: ServerLimits,
+  cors: Cors | null,
+): Promise<JsonBody> {
   const type = request.headers.get("content-type");
-  if (type !== null && type !== "application/json" && !isJsonType(type)) {
+  // A browser asks before a page may send JSON to another site, but not before a body without a type.
+  if (type === null) refuseForeignPage(request, cors);
+  else if (type !== "application/json" && !isJsonType(type)) {
     throw new UnsupportedMediaTypeError(type, "application/json");
   }
   const length = request.headers.get("content-length");

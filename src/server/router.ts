@@ -6,7 +6,7 @@ import { RegExpRouter } from "hono/router/reg-exp-router";
 import { SmartRouter } from "hono/router/smart-router";
 import { TrieRouter } from "hono/router/trie-router";
 import type { Dialect } from "../dialects/dialect.ts";
-import type { Method, Route } from "../dialects/route.ts";
+import { type Access, accessOf, type Method, type Route } from "../dialects/route.ts";
 import { RouteTimes } from "./routeTimes.ts";
 
 /** A route with whom it belongs to and how it does. */
@@ -16,6 +16,9 @@ export interface Target {
   /** Names of the path's placeholders, in order. */
   readonly parameterNames: readonly string[];
   readonly times: RouteTimes;
+  readonly access: Access;
+  /** A browser sends such a request of a page to another site without asking that site first. */
+  readonly isSentUnasked: boolean;
 }
 
 /** Everything that is served at one path. */
@@ -125,7 +128,21 @@ function targetsOf(entry: PathTargets, method: string): Target[] | undefined {
 
 function targetOf(route: Route, dialect: Dialect): Target {
   const parameterNames = [...route.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? "");
-  return { route, dialect, parameterNames, times: new RouteTimes(route.method, route.path) };
+  const access = accessOf(route);
+  return {
+    route,
+    dialect,
+    parameterNames,
+    times: new RouteTimes(route.method, route.path),
+    access,
+    isSentUnasked: isSentUnasked(route, access),
+  };
+}
+
+/** Those that change something by a GET or by a POST without a body; JSON bodies are looked at where they are read. */
+function isSentUnasked(route: Route, access: Access): boolean {
+  if (route.method === "GET") return access !== "open" && access !== "read";
+  return route.method === "POST" && route.schemas.body === null;
 }
 
 /** Placeholders by place, not by name: `/jobs/{id}` and `/jobs/{job_id}` are one path. */

@@ -13,6 +13,11 @@ import type { Dialect } from "../dialects/dialect.ts";
 import { yardmasterDialect } from "../dialects/yardmaster/yardmasterDialect.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { BlobStore } from "../store/blobs/blobStore.ts";
+import type { ConfiguredKey } from "./access/apiKey.ts";
+import { Cors, type CorsOptions } from "./access/cors.ts";
+import { Gate } from "./access/gate.ts";
+import { Keys } from "./access/keys.ts";
+import { RateLimiter } from "./access/rateLimiter.ts";
 import { HttpHandler } from "./httpHandler.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 import { formatAddress, type ListenAddress, listen } from "./listen.ts";
@@ -20,6 +25,20 @@ import { LiveRequests } from "./liveRequests.ts";
 import { Metrics } from "./metrics.ts";
 import { operationRoutes } from "./operationRoutes.ts";
 import { Router } from "./router.ts";
+
+/** Who may call, and how often. What is absent restricts nobody. */
+export interface AccessOptions {
+  /** Keys from the settings. */
+  readonly configuredKeys?: readonly ConfiguredKey[];
+  /** The key file; changes of it are noticed. It need not be there. */
+  readonly keyFile?: string | null;
+  /** A key, role `work`, for the agent beside the server: made for this process, limited by nothing. */
+  readonly ownKey?: string | null;
+  /** Requests of one key, or without a key of one address; 0 is no limit. */
+  readonly rateLimitPerMinute?: number;
+  /** Null is no page of another site. */
+  readonly cors?: CorsOptions | null;
+}
 
 export interface StartServerOptions {
   readonly engine: Engine;
@@ -31,6 +50,7 @@ export interface StartServerOptions {
   readonly limits?: Partial<ServerLimits>;
   /** APIs beside Yardmaster's own; on a path that several have they are asked first. */
   readonly dialects?: readonly Dialect[];
+  readonly access?: AccessOptions;
 }
 
 export interface BoundAddress extends ListenAddress {
@@ -47,7 +67,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** @throws PortInUseError, ListenError; nothing is left open then */
+/** @throws PortInUseError, ListenError, KeyFileError; nothing is left open then */
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
   const { engine, blobs, logger } = options;
   const limits: ServerLimits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
@@ -57,9 +77,22 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const operations = operationRoutes({ engine, metrics, describedDialects: () => dialects });
   dialects.push({ ...native, routes: [...native.routes, ...operations] });
 
+  const access = options.access ?? {};
+  const keys = await Keys.open({
+    configured: access.configuredKeys ?? [],
+    filePath: access.keyFile ?? null,
+    ownKey: access.ownKey ?? null,
+    filePollMs: limits.keyFilePollMs,
+    logger,
+  });
+  const limitPerMinute = access.rateLimitPerMinute ?? 0;
+  const limiter =
+    limitPerMinute === 0 ? null : new RateLimiter({ limitPerMinute, maxCallers: limits.maxLimitedCallers });
+  const cors = access.cors === undefined || access.cors === null ? null : new Cors(access.cors);
+
   const router = new Router(dialects);
   const live = new LiveRequests();
-  const handler = new HttpHandler({ router, limits, live, logger });
+  const handler = new HttpHandler({ router, limits, live, logger, gate: new Gate(keys, limiter), cors });
   metrics.observe([...router.targets.map((target) => target.times), handler.unmatched]);
 
   const servers: Server<undefined>[] = [];
@@ -75,6 +108,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
       );
     }
   } catch (error) {
+    keys.close();
     await Promise.all(servers.map((server) => server.stop(true)));
     throw error;
   }
@@ -83,6 +117,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   return {
     addresses,
     close: () => {
+      keys.close();
       closing ??= closeAll(servers, live, limits.closeTimeoutMs);
       return closing;
     },

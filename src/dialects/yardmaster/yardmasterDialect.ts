@@ -3,6 +3,7 @@ import type { Engine } from "../../engine/engine.ts";
 import type { BlobStore } from "../../store/blobs/blobStore.ts";
 import type { Dialect } from "../dialect.ts";
 import { JobWatch } from "../jobWatch.ts";
+import type { Route } from "../route.ts";
 import { problemOf } from "./problems.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { claimRoutes } from "./routes/claims.ts";
@@ -13,7 +14,7 @@ import { statsRoutes } from "./routes/stats.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { workerRoutes } from "./routes/workers.ts";
 import { commandSpec } from "./schemas/job.ts";
-import { problem } from "./schemas/problem.ts";
+import { problem, problems } from "./schemas/problem.ts";
 
 export interface YardmasterDialectOptions extends FollowLimits {
   readonly engine: Engine;
@@ -41,8 +42,13 @@ export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
       ...claimRoutes(engine),
       ...artifactRoutes(blobs, options),
       ...statsRoutes(engine),
-    ],
+    ].map(withRefusals),
     schemas: { CommandSpec: commandSpec, Problem: problem },
     errors: problemOf,
   };
+}
+
+/** What every route answers where the server has keys or limits. */
+function withRefusals(route: Route): Route {
+  return { ...route, responses: { ...route.responses, ...problems(401, 403, 429) } };
 }

@@ -1,0 +1,29 @@
+/**
+ * Requests that a page of another site sends through somebody's browser. Browsers ask first (CORS) for most
+ * of them, and are told no; these are the ones that they send unasked, with whatever login they have stored,
+ * and to a server on the reader's own machine, which may have no keys.
+ */
+import { ForeignPageError } from "../../dialects/requestErrors.ts";
+import type { Cors } from "./cors.ts";
+
+/**
+ * To be called where a request changes something and has nothing about it that a browser asks first for.
+ *
+ * @throws ForeignPageError
+ */
+export function refuseForeignPage(request: Request, cors: Cors | null): void {
+  const { headers } = request;
+  const site = headers.get("sec-fetch-site");
+  if (site === "same-origin" || site === "none") return;
+  const origin = headers.get("origin");
+  // Programs send neither header.
+  if (site === null && origin === null) return;
+  if (origin !== null && (cors?.allows(origin) || isOwn(origin, request.url))) return;
+  throw new ForeignPageError(origin ?? site ?? "");
+}
+
+/** The scheme is left out: a proxy may speak TLS for this server. */
+function isOwn(origin: string, url: string): boolean {
+  const own = URL.parse(url)?.host;
+  return own !== undefined && URL.parse(origin)?.host === own;
+}
