@@ -11,10 +11,13 @@ export class StateDirError extends Error {
   override readonly name = "StateDirError";
 }
 
+/** Another agent runs on this state directory. */
+export class StateDirInUseError extends StateDirError {}
+
 /**
  * Takes the lock; returns the way to let go of it.
  *
- * @throws StateDirError when another agent holds it.
+ * @throws StateDirInUseError when another agent holds it, StateDirError when it cannot be written.
  */
 export function lockStateDir(stateDir: string): () => void {
   let database: Database | undefined;
@@ -25,11 +28,12 @@ export function lockStateDir(stateDir: string): () => void {
   } catch (error) {
     database?.close();
     const text = errorText(error);
-    throw new StateDirError(
-      /locked|busy/i.test(text)
-        ? `another agent runs with the state directory ${stateDir}; give each agent its own`
-        : `cannot lock the state directory ${stateDir}: ${text}`,
-    );
+    if (/locked|busy/i.test(text)) {
+      throw new StateDirInUseError(
+        `another agent runs with the state directory ${stateDir}; give each agent its own`,
+      );
+    }
+    throw new StateDirError(`cannot lock the state directory ${stateDir}: ${text}`);
   }
   const held = database;
   return () => held.close();

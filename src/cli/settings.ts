@@ -6,16 +6,19 @@
  * `YARDMASTER_AGENT_CPU`, and `cpu` in the section `[agent]` of the file.
  */
 import {
+  apiKeys,
   byteSize,
   choice,
   durationMs,
   durationMsOrNever,
+  headerWords,
   integer,
   labels,
   type SettingKind,
   text,
   texts,
   toggle,
+  webOrigins,
 } from "./settingKind.ts";
 
 /** Who reads a setting; its flag is on the commands of that group. */
@@ -30,8 +33,12 @@ export interface Setting<T> {
   readonly default: T | null;
   readonly defaultText?: string;
   readonly description: string;
-  /** Never shown; can be set by a variable or the file alone, since others can read a command line. */
+  /** Never shown. */
   readonly isSecret?: true;
+  /** Absent is `--` and the key; null is none: others can read a command line. */
+  readonly flag?: `--${string}` | null;
+  /** A variable of WhatsNext's server, in any case, which counts where nothing else is set. */
+  readonly formerVariable?: string;
 }
 
 function define<T>(setting: Setting<T>): Setting<T> {
@@ -56,6 +63,7 @@ export const SETTINGS = {
     defaultText: "none",
     description: "Key sent with every request to the server.",
     isSecret: true,
+    flag: null,
   }),
   listen: define({
     group: "server",
@@ -80,7 +88,61 @@ export const SETTINGS = {
     kind: toggle(),
     default: false,
     description:
-      "Allow addresses that other machines can reach. There are no API keys yet: whoever reaches such an address can run commands on every agent.",
+      "Allow addresses that other machines can reach although there are no API keys: whoever reaches such an address can run commands on every agent.",
+  }),
+  apiKeys: define({
+    group: "server",
+    key: "api-keys",
+    kind: apiKeys(),
+    default: [],
+    description:
+      "Key that the server takes, of the role admin, or of another as `role:key`. Can be given several times. Others can read a command line: `yardmaster keys create` keeps keys better.",
+    isSecret: true,
+    flag: "--api-key",
+    formerVariable: "api_keys",
+  }),
+  rateLimitPerMinute: define({
+    group: "server",
+    key: "rate-limit-per-minute",
+    kind: integer("n", 0, MAX_COUNT),
+    default: 0,
+    description:
+      "Requests that one key, or without a key one address, may make in a minute. 0 is no limit. Health, readiness and the API pages are not counted.",
+    formerVariable: "rate_limit_per_minute",
+  }),
+  corsOrigins: define({
+    group: "server",
+    key: "cors-origin",
+    kind: webOrigins(),
+    default: [],
+    description:
+      "Other site whose pages may call the server from a browser; `*` is every site. Can be given several times.",
+    formerVariable: "cors_origins",
+  }),
+  corsAllowMethods: define({
+    group: "server",
+    key: "cors-allow-methods",
+    kind: headerWords("method", "HTTP methods, or * for all"),
+    default: ["*"],
+    description: "Methods that pages of those sites may use.",
+    formerVariable: "cors_allow_methods",
+  }),
+  corsAllowHeaders: define({
+    group: "server",
+    key: "cors-allow-headers",
+    kind: headerWords("header", "names of headers, or * for all"),
+    default: ["*"],
+    description: "Headers that pages of those sites may send.",
+    formerVariable: "cors_allow_headers",
+  }),
+  corsAllowCredentials: define({
+    group: "server",
+    key: "cors-allow-credentials",
+    kind: toggle(),
+    default: false,
+    description:
+      "Let pages of those sites use the login that the browser has stored. Never in force together with `*` as the site.",
+    formerVariable: "cors_allow_credentials",
   }),
   logLevel: define({
     group: "server",
@@ -189,7 +251,7 @@ export const SETTINGS = {
     key: "agent.state-dir",
     kind: text("dir", "a folder"),
     default: null,
-    defaultText: "the folder `agent` in the data folder",
+    defaultText: "the folder `agent` in the data folder, or `agent-2` and so on where that is in use",
     description: "Folder of the agent's workspaces and journal. One agent a folder.",
   }),
   agentGraceMs: define({
@@ -235,9 +297,9 @@ export function variableOf(setting: Pick<Setting<unknown>, "key">): string {
   return `YARDMASTER_${setting.key.toUpperCase().replaceAll(/[.-]/g, "_")}`;
 }
 
-/** `--cpu` for `agent.cpu`. */
-export function flagOf(setting: Pick<Setting<unknown>, "key">): string {
-  return `--${setting.key.replace(/^agent\./, "")}`;
+/** `--cpu` for `agent.cpu`; null for a setting without a flag. */
+export function flagOf(setting: Pick<Setting<unknown>, "key" | "flag">): string | null {
+  return setting.flag === undefined ? `--${setting.key.replace(/^agent\./, "")}` : setting.flag;
 }
 
 /** The default as a user would write it, or in words. */

@@ -36,10 +36,12 @@ export class Yard {
     }
   }
 
-  startAgent(name: string, cpu: number): void {
+  /** @param options.stateDir null leaves the choice to the agent. */
+  startAgent(name: string, cpu: number, options: { stateDir?: null } = {}): void {
     this.#spawn(name, [
       ...["agent", "--server", `http://127.0.0.1:${this.#port}`, "--name", name, "--cpu", String(cpu)],
-      ...["--state-dir", join(this.dir, name), "--grace-ms", "200ms"],
+      ...(options.stateDir === null ? [] : ["--state-dir", join(this.dir, name)]),
+      ...["--grace-ms", "200ms"],
     ]);
   }
 

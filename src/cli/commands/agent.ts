@@ -1,6 +1,7 @@
 /** `yardmaster agent`: claims jobs from a server and runs them on this machine. */
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { StateDirInUseError } from "../../agent/stateLock.ts";
 import { declareCommand, invoke } from "../commandLine.ts";
 
 export function agentCommand(): Command {
@@ -24,21 +25,26 @@ export function agentCommand(): Command {
     .action(async (options: { exitWithParent?: boolean }, command: Command) => {
       const { terminal, values, client } = invoke(command);
       const { startAgent } = await import("../../agent/agent.ts");
-      const agent = await startAgent({
-        serverUrl: client.baseUrl,
-        apiKey: values.apiKey ?? undefined,
-        workerId: values.agentId ?? undefined,
-        name: values.agentName ?? undefined,
-        queues: values.agentQueues,
-        cpu: values.agentCpu ?? undefined,
-        accelerators: values.agentAccelerators,
-        memoryMb: values.agentMemoryMb ?? undefined,
-        labels: values.agentLabels,
-        stateDir: resolve(values.agentStateDir ?? join(values.data, "agent")),
-        graceMs: values.agentGraceMs,
-        drainTimeoutMs: values.agentDrainTimeoutMs,
-        maxLogBytes: values.agentMaxLogBytes,
-      });
+      const start = (stateDir: string) =>
+        startAgent({
+          serverUrl: client.baseUrl,
+          apiKey: values.apiKey ?? undefined,
+          workerId: values.agentId ?? undefined,
+          name: values.agentName ?? undefined,
+          queues: values.agentQueues,
+          cpu: values.agentCpu ?? undefined,
+          accelerators: values.agentAccelerators,
+          memoryMb: values.agentMemoryMb ?? undefined,
+          labels: values.agentLabels,
+          stateDir,
+          graceMs: values.agentGraceMs,
+          drainTimeoutMs: values.agentDrainTimeoutMs,
+          maxLogBytes: values.agentMaxLogBytes,
+        });
+      const agent =
+        values.agentStateDir === null
+          ? await startInFreeFolder(resolve(values.data), start)
+          : await start(resolve(values.agentStateDir));
       const stop = (): void => void agent.stop();
       if (options.exitWithParent === true) void whenInputEnds().then(stop);
       else terminal.note(`agent ${agent.workerId} works for ${client.baseUrl}`);
@@ -56,6 +62,26 @@ export function agentCommand(): Command {
       await agent.finished;
       process.exit(0);
     });
+}
+
+/** Agents on one machine that nobody gave a folder of their own. */
+const MAX_UNNAMED_AGENTS = 100;
+
+/**
+ * Every agent needs a folder of its own; the first agent of a data folder, the one of `up` as a rule, has
+ * `agent`, those started beside it have `agent-2`, `agent-3` and so on.
+ */
+async function startInFreeFolder<Agent>(
+  dataDir: string,
+  start: (stateDir: string) => Promise<Agent>,
+): Promise<Agent> {
+  for (let number = 1; ; number++) {
+    try {
+      return await start(join(dataDir, number === 1 ? "agent" : `agent-${number}`));
+    } catch (error) {
+      if (!(error instanceof StateDirInUseError) || number >= MAX_UNNAMED_AGENTS) throw error;
+    }
+  }
 }
 
 /** Our parent holds the other end of standard input: it ends when the parent does, however that happens. */
