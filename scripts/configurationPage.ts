@@ -50,9 +50,12 @@ export function configurationPage(): string {
 
 function row(name: (typeof SETTING_NAMES)[number]): string {
   const setting = SETTINGS[name];
-  const flag = "isSecret" in setting ? "(none: others can read a command line)" : `\`${flagOf(setting)}\``;
+  const flagName = flagOf(setting);
+  const flag = flagName === null ? "(none: others can read a command line)" : `\`${flagName}\``;
   const allowed = setting.kind.allowed;
-  const text = `${setting.description} Allowed: ${allowed}.`;
+  const former =
+    "formerVariable" in setting ? ` Read from WhatsNext's \`${setting.formerVariable}\` too.` : "";
+  const text = `${setting.description} Allowed: ${allowed}.${former}`;
   const cells = [`\`${setting.key}\``, flag, `\`${variableOf(setting)}\``, defaultTextOf(setting), text];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }

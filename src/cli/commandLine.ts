@@ -23,6 +23,8 @@ export interface CommandDeclaration {
   readonly description?: string;
   /** Settings whose flags the command takes. */
   readonly settings: readonly SettingGroup[];
+  /** Further settings whose flags it takes. */
+  readonly alsoSettings?: readonly SettingName[];
   /** Command lines with what they do. */
   readonly examples: readonly (readonly [line: string, explanation: string])[];
   /** False for commands that print no result of their own. */
@@ -55,9 +57,11 @@ export function declareCommand(declaration: CommandDeclaration): Command {
   for (const parameter of parameters) command.argument(parameter);
   for (const settingName of SETTING_NAMES) {
     const setting = SETTINGS[settingName];
-    if (declaration.settings.includes(setting.group) && !("isSecret" in setting)) {
-      command.addOption(settingOption(settingName));
-    }
+    const isTaken =
+      declaration.settings.includes(setting.group) ||
+      declaration.alsoSettings?.includes(settingName) === true;
+    const flag = flagOf(setting);
+    if (isTaken && flag !== null) command.addOption(settingOption(settingName, flag));
   }
   command.option("--config <file>", "configuration file (default: ./yardmaster.toml if there is one)");
   if (declaration.hasJson !== false) command.option("--json", "print the result as JSON");
@@ -72,10 +76,10 @@ export function collect(value: string, previous: readonly string[] | undefined):
   return [...(previous ?? []), value];
 }
 
-function settingOption(name: SettingName): Option {
+function settingOption(name: SettingName, flagName: string): Option {
   const setting = SETTINGS[name];
   const { placeholder, isList } = setting.kind;
-  const flag = placeholder === null ? flagOf(setting) : `${flagOf(setting)} <${placeholder}>`;
+  const flag = placeholder === null ? flagName : `${flagName} <${placeholder}>`;
   const text = `${setting.description} (default: ${defaultTextOf(setting)}; env: ${variableOf(setting)})`;
   const option = new Option(flag, text);
   return isList ? option.argParser(collect) : option;

@@ -56,7 +56,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
 
   const optional = <T>(name: SettingName, setting: Setting<T>): T | null => {
     const { value, text, source } = find(name, setting, input, file);
-    const isMasked = setting.isSecret === true && value !== null;
+    const isMasked = setting.isSecret === true && source !== "default";
     entries.push({
       key: setting.key,
       group: setting.group,
@@ -79,6 +79,12 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     listen: required("listen", s.listen),
     data: required("data", s.data),
     insecure: required("insecure", s.insecure),
+    apiKeys: required("apiKeys", s.apiKeys),
+    rateLimitPerMinute: required("rateLimitPerMinute", s.rateLimitPerMinute),
+    corsOrigins: required("corsOrigins", s.corsOrigins),
+    corsAllowMethods: required("corsAllowMethods", s.corsAllowMethods),
+    corsAllowHeaders: required("corsAllowHeaders", s.corsAllowHeaders),
+    corsAllowCredentials: required("corsAllowCredentials", s.corsAllowCredentials),
     logLevel: required("logLevel", s.logLevel),
     leaseMs: required("leaseMs", s.leaseMs),
     retainSucceededMs: optional("retainSucceededMs", s.retainSucceededMs),
@@ -112,7 +118,8 @@ function find<T>(
     return { value, text: setting.kind.show(value), source };
   };
   const flag = input.flags[name];
-  if (flag !== undefined) return given(flag, flagOf(setting), `flag ${flagOf(setting)}`);
+  const flagName = flagOf(setting) ?? setting.key;
+  if (flag !== undefined) return given(flag, flagName, `flag ${flagName}`);
   const variable = variableOf(setting);
   const fromEnv = input.env[variable];
   // An empty variable is how shells and container files leave one unset.
@@ -120,7 +127,19 @@ function find<T>(
   if (file?.values.has(setting.key)) {
     return given(file.values.get(setting.key), `${file.path}: ${setting.key}`, `file ${file.path}`);
   }
+  const former = formerVariable(setting, input.env);
+  if (former !== null) return given(input.env[former], former, `variable ${former}`);
   return { value: setting.default, text: defaultTextOf(setting), source: "default" };
+}
+
+/** The name, as it is written there, of a variable of WhatsNext's server that is set; null when none is. */
+function formerVariable(setting: Setting<unknown>, env: ConfigurationInput["env"]): string | null {
+  if (setting.formerVariable === undefined) return null;
+  const isSet = (name: string) => (env[name] ?? "").replace(/[,\s]/g, "") !== "";
+  if (isSet(setting.formerVariable)) return setting.formerVariable;
+  return (
+    Object.keys(env).find((name) => name.toLowerCase() === setting.formerVariable && isSet(name)) ?? null
+  );
 }
 
 function read<T>(setting: Setting<T>, raw: unknown, where: string): T {

@@ -7,6 +7,7 @@ import { UsageError } from "./usageError.ts";
 /** Errors of start-up whose message is written for users: they name what is wrong and what to do. */
 const START_UP_ERRORS: readonly string[] = [
   "DataDirError",
+  "KeyFileError",
   "PortInUseError",
   "ListenError",
   "StateDirError",
@@ -47,7 +48,11 @@ export function endingOf(error: unknown, server: string): Ending {
     const message = `cannot reach a server at ${server}; start one with \`yardmaster up\`, or name another with --server`;
     return { exitCode: EXIT.unreachable, message };
   }
-  if (error instanceof YardmasterError) return { exitCode: EXIT.failed, message: messageOf(error) };
+  if (error instanceof YardmasterError) {
+    const isAboutKey = error.status === 401 || error.status === 403;
+    const hint = isAboutKey ? "; this command takes its key from the variable YARDMASTER_API_KEY" : "";
+    return { exitCode: EXIT.failed, message: `${messageOf(error)}${hint}` };
+  }
   if (error instanceof Error && START_UP_ERRORS.includes(error.name)) {
     return { exitCode: EXIT.failed, message: error.message };
   }

@@ -14,6 +14,8 @@ export interface LocalAgentOptions {
   /** Absolute. */
   readonly stateDir: string;
   readonly configuration: Configuration;
+  /** Sent to the server. Passed in the environment: others can read a command line. */
+  readonly apiKey: string;
   /** Told when the agent ended by itself. */
   readonly onCrash: (message: string) => void;
 }
@@ -81,7 +83,7 @@ export class LocalAgent {
       stdin: "pipe",
       stdout: "inherit",
       stderr: "inherit",
-      env: { ...process.env, ...this.#environment() },
+      env: { ...withoutServerSecrets(process.env), ...this.#environment() },
       // A session of its own: Ctrl-C in the terminal reaches us alone, and we stop the agent in order.
       detached: true,
     });
@@ -89,10 +91,11 @@ export class LocalAgent {
 
   /** The agent's settings in force, flags included, as variables: a secret has no flag, and the file was read already. */
   #environment(): Record<string, string> {
-    const { configuration, serverUrl, stateDir } = this.#options;
+    const { configuration, serverUrl, stateDir, apiKey } = this.#options;
     const env: Record<string, string> = {
       YARDMASTER_SERVER: serverUrl,
       YARDMASTER_AGENT_STATE_DIR: stateDir,
+      [variableOf(SETTINGS.apiKey)]: apiKey,
     };
     for (const name of SETTING_NAMES) {
       const setting = SETTINGS[name];
@@ -100,8 +103,13 @@ export class LocalAgent {
       if (setting.group !== "agent" || name === "agentStateDir" || entry === undefined) continue;
       if (entry.source !== "default") env[variableOf(setting)] = entry.text;
     }
-    const { apiKey } = configuration.values;
-    if (apiKey !== null) env[variableOf(SETTINGS.apiKey)] = apiKey;
     return env;
   }
+}
+
+/** The agent has a key of its own and no business with those that the server takes. */
+function withoutServerSecrets(env: Readonly<Record<string, string | undefined>>) {
+  const { apiKeys } = SETTINGS;
+  const secret = [variableOf(apiKeys), apiKeys.formerVariable].map((name) => name?.toLowerCase());
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.includes(name.toLowerCase())));
 }

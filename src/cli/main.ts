@@ -1,5 +1,6 @@
 /** Entry of the `yardmaster` command: runs it and turns every error into a message and an exit code. */
 
+import type { Command } from "commander";
 import { serverInForce } from "./commandLine.ts";
 import { EXIT } from "./exitCode.ts";
 import { endingOf } from "./faults.ts";
@@ -17,8 +18,12 @@ function end(error: unknown): never {
 process.on("uncaughtException", end);
 process.on("unhandledRejection", end);
 
+function withSubcommands(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}
+
 const program = yardmaster();
-for (const command of [program, ...program.commands]) {
+for (const command of withSubcommands(program)) {
   command.exitOverride().configureOutput({
     writeOut: (text) => terminal.write(text),
     writeErr: (text) => terminal.writeError(text),

@@ -6,6 +6,7 @@ import { configCommand } from "./commands/config.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { jobCommand } from "./commands/job.ts";
 import { jobsCommand } from "./commands/jobs.ts";
+import { keysCommand } from "./commands/keys.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { projectsCommand } from "./commands/projects.ts";
 import { queuesCommand } from "./commands/queues.ts";
@@ -45,7 +46,7 @@ export function yardmaster(): Command {
       ],
     ],
     ["What there is:", [workersCommand(), queuesCommand(), projectsCommand(), tasksCommand()]],
-    ["This installation:", [configCommand(), doctorCommand(), versionCommand()]],
+    ["This installation:", [keysCommand(), configCommand(), doctorCommand(), versionCommand()]],
   ];
   for (const [heading, commands] of groups) {
     for (const command of commands)

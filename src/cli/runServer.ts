@@ -1,6 +1,7 @@
 /** Starts store, engine and HTTP server of one process, from the settings in force. */
 import { join, resolve } from "node:path";
 import pino from "pino";
+import type { CorsOptions } from "../server/access/cors.ts";
 import { EXIT, ExitError } from "./exitCode.ts";
 import { isLoopback, type ListenAddress, parseListenAddress } from "./listenAddress.ts";
 import type { SettingValues } from "./settings.ts";
@@ -10,23 +11,33 @@ export interface OpenServer {
   readonly addresses: readonly (ListenAddress & { readonly url: string })[];
   /** Absolute. */
   readonly dataDir: string;
+  /** Whether requests need a key, as it was at the start. */
+  readonly hasKeys: boolean;
+  /** A key of the role `work` that this process made for its own agent; it is written nowhere. */
+  readonly agentKey: string;
   /** Rejects when the engine cannot go on; pending as long as it can. */
   readonly failed: Promise<never>;
   /** Takes no more requests, finishes those under way, closes the store. */
   close(): Promise<void>;
 }
 
-/** @throws UsageError for addresses; DataDirError, PortInUseError, ListenError with words for the user */
+/** @throws UsageError for addresses; DataDirError, KeyFileError, PortInUseError, ListenError with words for the user */
 export async function runServer(values: SettingValues): Promise<OpenServer> {
   const listen = values.listen.map(parseListenAddress);
-  refuseOpenAddresses(listen, values.insecure);
   const dataDir = resolve(values.data);
   // Loaded here, so that commands that only speak to a server start fast.
-  const [{ openEngine }, { openDirectoryBlobStore }, { startServer }] = await Promise.all([
-    import("../engine/openEngine.ts"),
-    import("../store/blobs/directoryBlobStore.ts"),
-    import("../server/startServer.ts"),
-  ]);
+  const [{ openEngine }, { openDirectoryBlobStore }, { startServer }, { newApiKey }, keyFiles] =
+    await Promise.all([
+      import("../engine/openEngine.ts"),
+      import("../store/blobs/directoryBlobStore.ts"),
+      import("../server/startServer.ts"),
+      import("../server/access/apiKey.ts"),
+      import("../server/access/keyFile.ts"),
+    ]);
+  const keyFile = keyFiles.keyFilePath(dataDir);
+  const hasKeys = values.apiKeys.length > 0 || keyFiles.readKeyFile(keyFile).length > 0;
+  if (!hasKeys && !values.insecure) refuseOpenAddresses(listen);
+  const agentKey = newApiKey();
   const logger = pino({ name: "server", level: values.logLevel }, pino.destination({ dest: 2, sync: true }));
   const { promise: failed, reject } = Promise.withResolvers<never>();
   failed.catch(() => {});
@@ -47,10 +58,19 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
       listen,
       logger,
       limits: { maxBodyBytes: values.maxBodyBytes, maxArtifactBytes: values.maxArtifactBytes },
+      access: {
+        configuredKeys: values.apiKeys,
+        keyFile,
+        ownKey: agentKey,
+        rateLimitPerMinute: values.rateLimitPerMinute,
+        cors: corsOf(values),
+      },
     });
     return {
       addresses: server.addresses,
       dataDir,
+      hasKeys,
+      agentKey,
       failed,
       async close() {
         await server.close();
@@ -63,11 +83,26 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
   }
 }
 
-function refuseOpenAddresses(listen: readonly ListenAddress[], isInsecure: boolean): void {
+/** How long browsers may keep the answer to a preflight. */
+const CORS_MAX_AGE_SECONDS = 600;
+
+function corsOf(values: SettingValues): CorsOptions | null {
+  if (values.corsOrigins.length === 0) return null;
+  return {
+    origins: values.corsOrigins,
+    methods: values.corsAllowMethods,
+    headers: values.corsAllowHeaders,
+    allowsCredentials: values.corsAllowCredentials,
+    maxAgeSeconds: CORS_MAX_AGE_SECONDS,
+  };
+}
+
+function refuseOpenAddresses(listen: readonly ListenAddress[]): void {
   const open = listen.find(({ host }) => !isLoopback(host));
-  if (open === undefined || isInsecure) return;
+  if (open === undefined) return;
   throw new UsageError(
-    `--listen: ${open.host} can be reached from other machines, and there are no API keys yet: whoever reaches it can run ` +
-      "commands on every agent. Listen on 127.0.0.1, or say --insecure if the network keeps strangers out",
+    `--listen: ${open.host} can be reached from other machines, and there are no API keys: whoever reaches it can run ` +
+      "commands on every agent. Make a key with `yardmaster keys create --role admin`, listen on 127.0.0.1, or say " +
+      "--insecure if the network keeps strangers out",
   );
 }

@@ -1,4 +1,5 @@
 /** The kinds of value a setting can have: how each is read from text or from the file, and shown. */
+import { type ConfiguredKey, KEY_ROLES } from "../server/access/apiKey.ts";
 import { BYTE_SIZE_FORM, formatByteSize, parseByteSize } from "./byteSize.ts";
 import { DURATION_FORM, formatDuration, parseDuration } from "./duration.ts";
 
@@ -70,6 +71,60 @@ export function texts(placeholder: string, allowed: string): SettingKind<readonl
       return items;
     },
     show: (value) => value.join(","),
+  };
+}
+
+/** API keys, each with its role; none is allowed too. They are not shown. */
+export function apiKeys(): SettingKind<readonly ConfiguredKey[]> {
+  const allowed = `keys, or role:key with a role of ${KEY_ROLES.join(", ")}; visible ASCII characters without commas`;
+  return {
+    placeholder: "key",
+    isList: true,
+    allowed,
+    read(value) {
+      return listOfTexts(value, allowed).map((item) => {
+        const role = KEY_ROLES.find((candidate) => item.startsWith(`${candidate}:`));
+        const key = role === undefined ? item : item.slice(role.length + 1);
+        // Nothing else arrives as it was sent in a header.
+        if (!/^[\x21-\x7e]+$/.test(key)) throw new SettingValueError(`expected ${allowed}`);
+        return { role: role ?? "admin", key };
+      });
+    },
+    show: (value) => value.map(() => "***").join(","),
+  };
+}
+
+/** Origins of web pages; none is allowed too. */
+export function webOrigins(): SettingKind<readonly string[]> {
+  const allowed = "origins such as https://example.com, or * for all";
+  return {
+    placeholder: "origin",
+    isList: true,
+    allowed,
+    read(value) {
+      return listOfTexts(value, allowed).map((item) => {
+        if (item === "*") return item;
+        const url = URL.parse(item);
+        const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`;
+        if (!isOrigin) throw refuse(allowed, item);
+        return url.origin;
+      });
+    },
+    show: (value) => value.join(","),
+  };
+}
+
+/** Words that stand in a header: names of methods or of headers. */
+export function headerWords(placeholder: string, allowed: string): SettingKind<readonly string[]> {
+  const list = texts(placeholder, allowed);
+  return {
+    ...list,
+    read(value) {
+      const words = list.read(value);
+      const odd = words.find((word) => !/^[\w!#$%&'*+.^`|~-]+$/.test(word));
+      if (odd !== undefined) throw refuse(allowed, odd);
+      return words;
+    },
   };
 }
 
@@ -174,6 +229,9 @@ export function byteSize(minBytes: number): SettingKind<number> {
   };
 }
 
+const YES: readonly unknown[] = [true, "true", "1", "yes", "on"];
+const NO: readonly unknown[] = [false, "false", "0", "no", "off", ""];
+
 /** On or off: a flag without a value; `true` or `false` in a variable or the file. */
 export function toggle(): SettingKind<boolean> {
   const allowed = "true or false";
@@ -182,8 +240,9 @@ export function toggle(): SettingKind<boolean> {
     isList: false,
     allowed,
     read(value) {
-      if (value === true || value === "true" || value === "1") return true;
-      if (value === false || value === "false" || value === "0" || value === "") return false;
+      const word = typeof value === "string" ? value.toLowerCase() : value;
+      if (YES.includes(word)) return true;
+      if (NO.includes(word)) return false;
       throw refuse(allowed, value);
     },
     show: String,

@@ -28,6 +28,9 @@ export function welcome(terminal: Terminal, server: OpenServer, isJson: boolean,
     ["API pages", `${url}/docs (Swagger UI), ${url}/redoc`],
     ["metrics", `${url}/metrics`],
     ["data", server.dataDir],
+    ...(server.hasKeys
+      ? [["API keys", "needed; commands take theirs from YARDMASTER_API_KEY"] as const]
+      : []),
   ];
   terminal.line(terminal.paint("bold", `Yardmaster ${VERSION} is ready`));
   for (const [word, value] of rows) terminal.line(`  ${terminal.paint("gray", word.padEnd(12))} ${value}`);

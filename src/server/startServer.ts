@@ -89,6 +89,9 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const limiter =
     limitPerMinute === 0 ? null : new RateLimiter({ limitPerMinute, maxCallers: limits.maxLimitedCallers });
   const cors = access.cors === undefined || access.cors === null ? null : new Cors(access.cors);
+  if (access.cors?.allowsCredentials === true && access.cors.origins.includes("*")) {
+    logger.warn("CORS: pages of every site may call, so none may use stored logins; name the sites instead");
+  }
 
   const router = new Router(dialects);
   const live = new LiveRequests();

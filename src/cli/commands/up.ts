@@ -32,6 +32,7 @@ export function upCommand(): Command {
       serverUrl: localUrl(address),
       stateDir: values.agentStateDir === null ? join(server.dataDir, "agent") : resolve(values.agentStateDir),
       configuration,
+      apiKey: server.agentKey,
       onCrash: (message) => terminal.error(message),
     });
     welcome(terminal, server, isJson, true);
