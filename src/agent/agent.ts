@@ -31,6 +31,8 @@ import { lockStateDir } from "./stateLock.ts";
 import { startWatchdog } from "./watchdog.ts";
 import { Workspaces } from "./workspaces.ts";
 
+export { StateDirError, StateDirInUseError } from "./stateLock.ts";
+
 export interface RunningAgent {
   readonly workerId: string;
   /** Resolves when the server knows the worker; rejects if the agent ends before. */

@@ -1,7 +1,6 @@
 /** `yardmaster agent`: claims jobs from a server and runs them on this machine. */
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { StateDirInUseError } from "../../agent/stateLock.ts";
 import { declareCommand, invoke } from "../commandLine.ts";
 
 export function agentCommand(): Command {
@@ -24,7 +23,7 @@ export function agentCommand(): Command {
     .addOption(new Option("--exit-with-parent", "stop when standard input ends").hideHelp())
     .action(async (options: { exitWithParent?: boolean }, command: Command) => {
       const { terminal, values, client } = invoke(command);
-      const { startAgent } = await import("../../agent/agent.ts");
+      const { startAgent, StateDirInUseError } = await import("../../agent/agent.ts");
       const start = (stateDir: string) =>
         startAgent({
           serverUrl: client.baseUrl,
@@ -43,7 +42,7 @@ export function agentCommand(): Command {
         });
       const agent =
         values.agentStateDir === null
-          ? await startInFreeFolder(resolve(values.data), start)
+          ? await startInFreeFolder(resolve(values.data), start, StateDirInUseError)
           : await start(resolve(values.agentStateDir));
       const stop = (): void => void agent.stop();
       if (options.exitWithParent === true) void whenInputEnds().then(stop);
@@ -74,12 +73,13 @@ const MAX_UNNAMED_AGENTS = 100;
 async function startInFreeFolder<Agent>(
   dataDir: string,
   start: (stateDir: string) => Promise<Agent>,
+  inUse: new (message: string) => Error,
 ): Promise<Agent> {
   for (let number = 1; ; number++) {
     try {
       return await start(join(dataDir, number === 1 ? "agent" : `agent-${number}`));
     } catch (error) {
-      if (!(error instanceof StateDirInUseError) || number >= MAX_UNNAMED_AGENTS) throw error;
+      if (!(error instanceof inUse) || number >= MAX_UNNAMED_AGENTS) throw error;
     }
   }
 }
