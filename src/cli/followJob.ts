@@ -2,7 +2,7 @@
 import { ConnectionError, isFinal, type Job } from "@yardmaster/client";
 import type { Invocation } from "./commandLine.ts";
 import { EXIT, ExitError } from "./exitCode.ts";
-import { startSpinner } from "./spinner.ts";
+import { type Spinner, startSpinner } from "./spinner.ts";
 import { waitingReason } from "./waitingReason.ts";
 
 /** A job that has not started after this long gets an explanation. */
@@ -29,9 +29,10 @@ export async function followJob(
   const ended = new AbortController();
   const onInterrupt = (): void => ended.abort(new ExitError(EXIT.interrupted, hint(job)));
   process.once("SIGINT", onInterrupt);
-  const watch = explainDelay(invocation, job, ended);
+  const spinner = startSpinner(terminal, `job ${job.id}: ${job.state}`);
+  const watch = watchOver(invocation, job, ended, spinner);
   try {
-    if (showsOutput !== null) await printLog(invocation, job, showsOutput.stdoutTo, ended.signal);
+    if (showsOutput !== null) await printLog(invocation, job, showsOutput.stdoutTo, ended.signal, spinner);
     const signal = ended.signal;
     const last = await client.wait(job.id, { signal, returnsBlocked: true, maxPollMs: MAX_POLL_MS });
     if (last.state === "blocked") await explainBlocked(invocation, last);
@@ -61,8 +62,11 @@ async function printLog(
   job: Job,
   stdoutTo: "stdout" | "stderr",
   signal: AbortSignal,
+  spinner: Spinner,
 ): Promise<void> {
   for await (const chunk of client.followLog(job.id, { signal })) {
+    // From now on the lines are the job's: a changing one of ours would wipe its unfinished ones.
+    spinner.stop();
     if (chunk.stream === "system") terminal.note(`[${chunk.text.trimEnd()}]`);
     else if (chunk.stream === "stdout" && stdoutTo === "stdout") terminal.write(chunk.text);
     else terminal.writeError(chunk.text);
@@ -70,10 +74,14 @@ async function printLog(
 }
 
 /** Looks after the job until `ended`; its own troubles are nobody's concern but the follower's. */
-async function explainDelay(invocation: Invocation, job: Job, ended: AbortController): Promise<void> {
+async function watchOver(
+  invocation: Invocation,
+  job: Job,
+  ended: AbortController,
+  spinner: Spinner,
+): Promise<void> {
   const { client, terminal } = invocation;
   const { signal } = ended;
-  const spinner = startSpinner(terminal, `job ${job.id}: ${job.state}`);
   const startedAt = Date.now();
   let told: string | null = null;
   try {
@@ -81,10 +89,7 @@ async function explainDelay(invocation: Invocation, job: Job, ended: AbortContro
       await abortableSleep(WATCH_EVERY_MS, signal);
       const now = await client.job(job.id, { signal });
       spinner.update(`job ${job.id}: ${now.state}`);
-      if (now.state === "running" || isFinal(now.state)) {
-        spinner.stop();
-        continue;
-      }
+      if (now.state === "running" || isFinal(now.state)) continue;
       if (now.state === "blocked") {
         await explainBlocked(invocation, now).catch((error: unknown) => ended.abort(error));
         continue;
@@ -97,7 +102,6 @@ async function explainDelay(invocation: Invocation, job: Job, ended: AbortContro
       const reason = waitingReason(now, workers, dependencies, Date.now());
       if (reason !== null && reason.replaceAll(/\d+/g, "#") !== told) {
         told = reason.replaceAll(/\d+/g, "#");
-        spinner.stop();
         terminal.note(`job ${job.id} is ${now.state}: ${reason}`);
       }
     }

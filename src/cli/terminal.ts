@@ -18,6 +18,7 @@ const FULL_PIPE_PAUSE_MS = 2;
 
 export class Terminal {
   readonly isQuiet: boolean;
+  #hasStatus = false;
   readonly #colours: { readonly stdout: boolean; readonly stderr: boolean };
 
   constructor(options: TerminalOptions) {
@@ -37,32 +38,42 @@ export class Terminal {
 
   /** Writes text as it is to stdout. */
   write(text: string): void {
+    this.status(null);
     writeAll(STDOUT, text);
   }
 
   /** Writes text as it is to stderr: a job's own errors. */
   writeError(text: string): void {
+    this.status(null);
     writeAll(STDERR, text);
+  }
+
+  /** Shows a line that the next one replaces; null takes it away. Whatever else is written does that too. */
+  status(text: string | null): void {
+    if (text === null && !this.#hasStatus) return;
+    this.#hasStatus = text !== null;
+    const width = Math.max(20, (process.stderr.columns || 80) - 1);
+    writeAll(STDERR, `\r\x1b[2K${(text ?? "").slice(0, width)}`);
   }
 
   /** A line of the result. */
   line(text: string): void {
-    writeAll(STDOUT, `${text}\n`);
+    this.write(`${text}\n`);
   }
 
   /** The result as JSON, exactly as the API gave it. */
   json(value: unknown): void {
-    writeAll(STDOUT, `${JSON.stringify(value, null, 2)}\n`);
+    this.write(`${JSON.stringify(value, null, 2)}\n`);
   }
 
   /** A line beside the result; not shown with `--quiet`. */
   note(text: string): void {
-    if (!this.isQuiet) writeAll(STDERR, `${text}\n`);
+    if (!this.isQuiet) this.writeError(`${text}\n`);
   }
 
   /** A line about something wrong; shown always. */
   error(text: string): void {
-    writeAll(STDERR, `${this.paintError("red", "yardmaster:")} ${text}\n`);
+    this.writeError(`${this.paintError("red", "yardmaster:")} ${text}\n`);
   }
 
   paint(colour: Colour, text: string): string {

@@ -167,6 +167,39 @@ describe("other commands", () => {
     expect(shell.stderr.toString()).toBe("");
   });
 
+  test("a terminal of any width gets colours and the right exit code", async () => {
+    for (const cols of [0, 80]) {
+      let shown = "";
+      const child = Bun.spawn(
+        [
+          process.execPath,
+          `${import.meta.dir}/../../src/cli/main.ts`,
+          "submit",
+          "--",
+          "sh",
+          "-c",
+          "sleep 1.3; echo one; exit 3",
+        ],
+        {
+          env: { ...scratch.environment(env), NO_COLOR: "", TERM: "xterm" },
+          terminal: {
+            cols,
+            rows: 24,
+            data: (_terminal, bytes) => {
+              shown += new TextDecoder().decode(bytes);
+            },
+          },
+        },
+      );
+      expect(await child.exited).toBe(3);
+      // The sign of life is wiped before the job's own lines.
+      await eventually("the last line", () => (shown.includes("exit code 3") ? true : null));
+      expect(shown).toMatch(/job \d+: (running|ready|leased) \(1s\)/);
+      expect(shown).toContain("\x1b[2Kone\r\n");
+      expect(shown).toContain("\x1b[90mjob ");
+    }
+  });
+
   test("doctor finds the server", async () => {
     const { stdout } = await run("doctor", "--json", "--listen", "127.0.0.1:0");
     const findings: { check: string; verdict: string }[] = JSON.parse(stdout);
