@@ -25,6 +25,8 @@ export interface WorkerRegistration {
 
 export interface Worker extends WorkerRegistration {
   readonly state: WorkerState;
+  /** It asked for nothing more; true also while it is offline. */
+  readonly isDraining: boolean;
   readonly registeredAt: number;
   readonly lastSeenAt: number;
   /** Ids of the jobs it holds, oldest first. */

@@ -299,7 +299,13 @@ export interface Reads {
   job(job: JobRef): Promise<Job>;
   jobs(
     filter: JobFilter,
-    page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null },
+    page: {
+      readonly order: "newest" | "oldest";
+      readonly limit: number;
+      readonly cursor: number | null;
+      /** Jobs to leave out first, for APIs that count pages; costs a step for each. Absent is none. */
+      readonly skip?: number;
+    },
   ): Promise<JobPage>;
   /** Number of jobs, from the tallies: costs the same however many there are. */
   count(filter: Pick<JobFilter, "states" | "kind" | "dialect" | "queue" | "projectId">): Promise<number>;

@@ -329,7 +329,8 @@ export class LocalEngine implements Engine {
       const lastSeenAt = Math.max(worker.lastSeenAt, this.#seen.get(worker.id) ?? 0);
       const isBack =
         worker.state === "offline" && lastSeenAt + this.#settings.workerOfflineMs > this.#clock();
-      return { ...worker, lastSeenAt, state: isBack ? "online" : worker.state };
+      const backAs = worker.isDraining ? "draining" : "online";
+      return { ...worker, lastSeenAt, state: isBack ? backAs : worker.state };
     });
   }
 

@@ -89,11 +89,11 @@ async function load(context: BatchContext, id: string): Promise<Worker> {
 
 /** Adds what the clock and the leases say to what is stored. */
 function toWorker(
-  { isDraining, isImplicit: _, ...stored }: StoredWorker,
+  { isImplicit: _, ...stored }: StoredWorker,
   runningJobs: readonly number[],
   now: number,
   settings: EngineSettings,
 ): Worker {
   const isOffline = stored.lastSeenAt + settings.workerOfflineMs <= now;
-  return { ...stored, runningJobs, state: isOffline ? "offline" : isDraining ? "draining" : "online" };
+  return { ...stored, runningJobs, state: isOffline ? "offline" : stored.isDraining ? "draining" : "online" };
 }

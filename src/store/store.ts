@@ -242,7 +242,6 @@ export interface Transaction {
 
 /** A worker as stored; whether it is online is a matter of the clock, which the engine reads. */
 export interface StoredWorker extends Omit<Worker, "state" | "runningJobs"> {
-  readonly isDraining: boolean;
   /** It never registered: it is known by its claims, and what they offer is all that is known of its capacity. */
   readonly isImplicit: boolean;
 }
@@ -276,7 +275,13 @@ export interface StoreReads {
   findJob(ref: JobRef): Promise<Job | null>;
   listJobs(
     query: JobQuery,
-    page: { readonly order: "newest" | "oldest"; readonly limit: number; readonly cursor: number | null },
+    page: {
+      readonly order: "newest" | "oldest";
+      readonly limit: number;
+      readonly cursor: number | null;
+      /** Jobs to leave out first, for APIs that count pages; costs a step for each. Absent is none. */
+      readonly skip?: number;
+    },
   ): Promise<{ readonly items: readonly Job[]; readonly nextCursor: number | null; readonly total: number }>;
   /** Number of jobs by the tallies. */
   count(query: Pick<JobQuery, "states" | "kind" | "dialect" | "queue" | "projectId">): Promise<number>;

@@ -70,7 +70,7 @@ export class SqliteReads implements StoreReads {
 
   async listJobs(
     query: JobQuery,
-    page: { order: "newest" | "oldest"; limit: number; cursor: number | null },
+    page: { order: "newest" | "oldest"; limit: number; cursor: number | null; skip?: number },
   ) {
     const filter = jobFilter(query);
     const isNewest = page.order === "newest";
@@ -79,8 +79,8 @@ export class SqliteReads implements StoreReads {
       .query<JobRow, (string | number)[]>(`
         SELECT ${JOB_COLUMNS} FROM jobs ${filter.index}
         WHERE ${filter.where} ${place}
-        ORDER BY jobs.id ${isNewest ? "DESC" : "ASC"} LIMIT ?`)
-      .all(...filter.values, ...(page.cursor === null ? [] : [page.cursor]), page.limit + 1);
+        ORDER BY jobs.id ${isNewest ? "DESC" : "ASC"} LIMIT ? OFFSET ?`)
+      .all(...filter.values, ...(page.cursor === null ? [] : [page.cursor]), page.limit + 1, page.skip ?? 0);
     const items = rows.slice(0, page.limit).map((row) => this.#toJob(row));
     const last = items.at(-1);
     return {
