@@ -16,11 +16,15 @@ export class Yard {
   readonly #processes = new Map<string, ChildProcess>();
   readonly #output: string[] = [];
 
-  constructor() {
+  /** @param options.maxRetries how often the client repeats what failed; by default until servers are back. */
+  constructor(options: { maxRetries?: number } = {}) {
     const probe = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
     this.#port = probe.port ?? 0;
     probe.stop(true);
-    this.client = new YardmasterClient({ baseUrl: `http://127.0.0.1:${this.#port}`, maxRetries: 100 });
+    this.client = new YardmasterClient({
+      baseUrl: `http://127.0.0.1:${this.#port}`,
+      maxRetries: options.maxRetries ?? 100,
+    });
   }
 
   /** Starts the server and resolves when it answers. */

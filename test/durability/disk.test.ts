@@ -1,0 +1,62 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { YardmasterError } from "@yardmaster/client";
+import { Yard } from "./yard.ts";
+
+/** A small file system of its own needs the right to mount one. */
+const canMount = process.platform === "linux" && process.getuid?.() === 0;
+
+let yard: Yard | undefined;
+afterEach(async () => {
+  if (yard === undefined) return;
+  await yard.kill("server");
+  Bun.spawnSync(["umount", join(yard.dir, "data")]);
+  await yard.dispose();
+});
+
+function mount(dir: string, options: string): void {
+  const { exitCode, stderr } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", options, "tmpfs", dir]);
+  if (exitCode !== 0) throw new Error(`mount: ${stderr.toString()}`);
+}
+
+describe("a full disk", () => {
+  test.skipIf(!canMount)(
+    "refuses what would change something, says why, loses nothing and goes on when there is room",
+    async () => {
+      yard = new Yard({ maxRetries: 0 });
+      const dir = join(yard.dir, "data");
+      mkdirSync(dir);
+      mount(dir, "size=8m");
+      await yard.startServer();
+
+      const spec = { argv: ["echo", "x".repeat(20_000)] };
+      const acknowledged: number[] = [];
+      let refusal: unknown;
+      while (refusal === undefined && acknowledged.length < 2_000) {
+        await yard.client.submit({ spec }).then(
+          (job) => acknowledged.push(job.id),
+          (error: unknown) => {
+            refusal = error;
+          },
+        );
+      }
+      expect(refusal).toBeInstanceOf(YardmasterError);
+      if (!(refusal instanceof YardmasterError)) return;
+      expect(refusal.status).toBe(503);
+      expect(refusal.message).toContain("no space is left");
+      expect(refusal.retryAfterMs).toBeGreaterThan(0);
+      expect((await yard.client.job(1)).state).toBe("ready");
+
+      expect(Bun.spawnSync(["mount", "-o", "remount,size=64m", dir]).exitCode).toBe(0);
+      acknowledged.push((await yard.client.submit({ spec: { argv: ["true"] } })).id);
+      await yard.kill("server");
+      await yard.startServer();
+      const { jobsByState } = await yard.client.stats();
+      expect(jobsByState.ready).toBe(acknowledged.length);
+      for (const id of [acknowledged[0], acknowledged.at(-1)]) {
+        expect((await yard.client.job(id ?? 0)).state).toBe("ready");
+      }
+    },
+  );
+});
