@@ -26,14 +26,21 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
   const listen = values.listen.map(parseListenAddress);
   const dataDir = resolve(values.data);
   // Loaded here, so that commands that only speak to a server start fast.
-  const [{ openEngine }, { openDirectoryBlobStore }, { startServer }, { newApiKey }, keyFiles] =
-    await Promise.all([
-      import("../engine/openEngine.ts"),
-      import("../store/blobs/directoryBlobStore.ts"),
-      import("../server/startServer.ts"),
-      import("../server/access/apiKey.ts"),
-      import("../server/access/keyFile.ts"),
-    ]);
+  const [
+    { openEngine },
+    { openDirectoryBlobStore },
+    { startServer },
+    { whatsnextDialect },
+    { newApiKey },
+    keyFiles,
+  ] = await Promise.all([
+    import("../engine/openEngine.ts"),
+    import("../store/blobs/directoryBlobStore.ts"),
+    import("../server/startServer.ts"),
+    import("../dialects/whatsnext/whatsnextDialect.ts"),
+    import("../server/access/apiKey.ts"),
+    import("../server/access/keyFile.ts"),
+  ]);
   const keyFile = keyFiles.keyFilePath(dataDir);
   const hasKeys = values.apiKeys.length > 0 || keyFiles.readKeyFile(keyFile).length > 0;
   if (!hasKeys && !values.insecure) refuseOpenAddresses(listen);
@@ -57,6 +64,14 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
       blobs: await openDirectoryBlobStore(join(dataDir, "artifacts")),
       listen,
       logger,
+      dialects: [
+        whatsnextDialect({
+          engine,
+          queuedLeaseMs: values.whatsnextQueuedLeaseMs,
+          runningLeaseMs: values.whatsnextRunningLeaseMs,
+          clientLeaseMs: values.whatsnextClientLeaseMs,
+        }),
+      ],
       limits: { maxBodyBytes: values.maxBodyBytes, maxArtifactBytes: values.maxArtifactBytes },
       access: {
         configuredKeys: values.apiKeys,

@@ -158,6 +158,29 @@ export const SETTINGS = {
     default: 30_000,
     description: "How long a job stays with a worker that is not heard from, before another one gets it.",
   }),
+  whatsnextQueuedLeaseMs: define({
+    group: "server",
+    key: "whatsnext-queued-lease-ms",
+    kind: durationMs(1_000),
+    default: 10 * 60_000,
+    description: "How long a job fetched by a WhatsNext client may stay QUEUED before another one gets it.",
+  }),
+  whatsnextRunningLeaseMs: define({
+    group: "server",
+    key: "whatsnext-running-lease-ms",
+    kind: durationMs(1_000),
+    default: 24 * 3_600_000,
+    description:
+      "How long a job of a WhatsNext client that did not name itself may stay RUNNING: such clients say nothing while a job runs.",
+  }),
+  whatsnextClientLeaseMs: define({
+    group: "server",
+    key: "whatsnext-client-lease-ms",
+    kind: durationMs(1_000),
+    default: 10 * 60_000,
+    description:
+      "How long a job stays with a WhatsNext client that named itself when it fetched the job; its heartbeats begin the time anew.",
+  }),
   retainSucceededMs: define({
     group: "server",
     key: "retain-succeeded-ms",

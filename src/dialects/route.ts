@@ -102,6 +102,8 @@ export interface RouteDescription {
   readonly responses: Readonly<Record<number, ResponseDescription>>;
   /** Absent is `read` for GET and HEAD, else `submit`. */
   readonly access?: Access;
+  /** Another spelling of a path that has a route of its own: served, and left out of the OpenAPI document. */
+  readonly isAlias?: boolean;
   /** A body that the handler reads itself, as a stream. */
   readonly rawBody?: { readonly contentType: string; readonly description: string };
   /**

@@ -1,0 +1,41 @@
+/** `GET /` and `GET /checkdb`. */
+import { z } from "zod";
+import type { Engine } from "../../../engine/engine.ts";
+import { ok } from "../../answers.ts";
+import type { Route } from "../../route.ts";
+import { whatsnextRoute } from "../route.ts";
+import { errors } from "../schemas.ts";
+
+const TAGS = ["whatsnext: health"];
+const message = z.object({ message: z.string(), status: z.string() });
+
+export function healthRoutes(engine: Engine): Route[] {
+  return [
+    ...whatsnextRoute({
+      id: "whatsnextCheckConnection",
+      method: "GET",
+      access: "open",
+      path: "/",
+      summary: "Says that the server is here",
+      tags: TAGS,
+      responses: { 200: { description: "it is", schema: message } },
+      handler: () => ok({ message: "OK", status: "healthy" }),
+    }),
+    ...whatsnextRoute({
+      id: "whatsnextCheckDatabase",
+      method: "GET",
+      access: "open",
+      path: "/checkdb",
+      summary: "Says whether the store answers",
+      tags: TAGS,
+      responses: {
+        200: { description: "it answers", schema: message.extend({ database: z.string() }) },
+        ...errors(503),
+      },
+      handler: async () => {
+        await engine.read.ping();
+        return ok({ message: "DB is working", status: "healthy", database: "connected" });
+      },
+    }),
+  ];
+}
