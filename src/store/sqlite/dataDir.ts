@@ -22,7 +22,8 @@ export interface DataDirLock {
  */
 export function lockDataDir(dataDir: string): DataDirLock {
   try {
-    mkdirSync(dataDir, { recursive: true });
+    // Jobs may hold secrets in their environment: others on the machine are kept out.
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new DataDirError(`the data directory ${dataDir} cannot be used: ${reasonOf(error)}`);

@@ -56,7 +56,7 @@ export class SqliteReads implements StoreReads {
   constructor(dataDir: string) {
     this.#db = new Database(join(dataDir, DATABASE_FILE), { readonly: true, strict: true });
     this.#db.run("PRAGMA busy_timeout = 5000");
-    this.#db.run("PRAGMA cache_size = -16384");
+    this.#db.run("PRAGMA cache_size = -8192");
     this.#shapes = new ShapeTable(this.#db, { canWrite: false });
     this.#jobById = this.#db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`);
     this.#jobByKey = this.#db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE key = ? LIMIT 1`);

@@ -128,7 +128,7 @@ function openFile(file: string, checkpointPages: number): Database {
   db.run("PRAGMA synchronous = FULL");
   db.run("PRAGMA busy_timeout = 5000");
   db.run("PRAGMA temp_store = MEMORY");
-  db.run("PRAGMA cache_size = -65536");
+  db.run("PRAGMA cache_size = -32768");
   db.run(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
   db.run("PRAGMA journal_size_limit = 67108864");
   return db;
