@@ -64,6 +64,7 @@ export class SqliteTransaction implements Transaction {
   rolledBack(): void {
     this.#memory.rollback();
     this.#shapes.forget();
+    this.#workers.forget();
   }
 
   nextJobIds(count: number): number {

@@ -1,9 +1,15 @@
-/** Workers as they registered, and what they have done. */
+/**
+ * Workers as they registered, and what they have done. There are few and every claim asks for one, so those
+ * asked for are kept in memory; this store is the only one that changes them.
+ */
 import type { Database, Statement } from "bun:sqlite";
 import type { WorkerRegistration } from "../../domain/worker.ts";
 import type { StoredWorker } from "../store.ts";
 import { dialectCode } from "./codes.ts";
 import { toWorker, type WorkerRow } from "./rows.ts";
+
+/** Workers kept in memory at the most. */
+const MAX_KNOWN = 10_000;
 
 export class WorkerTable {
   readonly #upsert: Statement<unknown, (string | number | null)[]>;
@@ -13,6 +19,7 @@ export class WorkerTable {
   readonly #all: Statement<WorkerRow, []>;
   readonly #one: Statement<WorkerRow, [string]>;
   readonly #delete: Statement<unknown, [string]>;
+  readonly #known = new Map<string, StoredWorker>();
 
   constructor(db: Database) {
     this.#upsert = db.prepare(`
@@ -38,6 +45,7 @@ export class WorkerTable {
     workers: readonly (WorkerRegistration & { readonly isImplicit: boolean; readonly now: number })[],
   ): void {
     for (const worker of workers) {
+      this.#known.delete(worker.id);
       this.#upsert.run(
         worker.id,
         worker.name,
@@ -55,25 +63,54 @@ export class WorkerTable {
   }
 
   touch(seen: readonly { readonly id: string; readonly lastSeenAt: number }[]): void {
-    for (const { id, lastSeenAt } of seen) this.#touch.run(lastSeenAt, id);
+    for (const { id, lastSeenAt } of seen) {
+      this.#known.delete(id);
+      this.#touch.run(lastSeenAt, id);
+    }
   }
 
   countResults(
     counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
   ): void {
-    for (const { id, succeeded, failed } of counts) this.#countResults.run(succeeded, failed, id);
+    for (const { id, succeeded, failed } of counts) {
+      this.#countResults.run(succeeded, failed, id);
+      const known = this.#known.get(id);
+      if (known === undefined) continue;
+      const sums = { succeeded: known.succeeded + succeeded, failed: known.failed + failed };
+      this.#known.set(id, { ...known, ...sums });
+    }
   }
 
   setDraining(id: string, isDraining: boolean): void {
+    this.#known.delete(id);
     this.#setDraining.run(isDraining ? 1 : 0, id);
   }
 
   list(ids: readonly string[] | null): StoredWorker[] {
-    const rows = ids === null ? this.#all.all() : ids.flatMap((id) => this.#one.get(id) ?? []);
-    return rows.map(toWorker);
+    if (ids === null) return this.#all.all().map(toWorker);
+    return ids.flatMap((id) => this.#find(id) ?? []);
+  }
+
+  #find(id: string): StoredWorker | undefined {
+    const known = this.#known.get(id);
+    if (known !== undefined) return known;
+    const row = this.#one.get(id);
+    if (row === null) return undefined;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    const worker = toWorker(row);
+    this.#known.set(id, worker);
+    return worker;
+  }
+
+  /** What was read in a transaction that failed may not be so. */
+  forget(): void {
+    this.#known.clear();
   }
 
   delete(ids: readonly string[]): void {
-    for (const id of ids) this.#delete.run(id);
+    for (const id of ids) {
+      this.#known.delete(id);
+      this.#delete.run(id);
+    }
   }
 }
