@@ -107,9 +107,9 @@ export async function runProcess(argv: readonly string[], options: ProcessOption
       if (graceTimer !== null) clearTimeout(graceTimer);
       if (limitTimer !== null) clearTimeout(limitTimer);
       signal?.removeEventListener("abort", onAbort);
-      outliveNot.delete(host, killAtExit);
+      endedWithHost.delete(host, killAtExit);
     };
-    outliveNot.add(host, killAtExit);
+    endedWithHost.add(host, killAtExit);
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
     child.once("error", (error) => {
@@ -127,10 +127,10 @@ export async function runProcess(argv: readonly string[], options: ProcessOption
 }
 
 /** What is to be ended when this program exits; one listener for all, since hosts warn of many. */
-const outliveNot = {
+const endedWithHost = {
   kills: new Set<() => void>(),
   onExit(): void {
-    for (const kill of outliveNot.kills) kill();
+    for (const kill of endedWithHost.kills) kill();
   },
   add(host: HostProcess, kill: () => void): void {
     if (this.kills.size === 0) host.on("exit", this.onExit);
