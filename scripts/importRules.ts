@@ -27,6 +27,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const CLI_ENTRY_POINTS: readonly string[] = [
   "src/server/startServer.ts",
   "src/server/logger.ts",
+  "src/server/access/apiKey.ts",
+  "src/server/access/keyFile.ts",
+  "src/dialects/whatsnext/whatsnextDialect.ts",
   "src/engine/openEngine.ts",
   "src/engine/engine.ts",
   "src/store/blobs/directoryBlobStore.ts",

@@ -1,7 +1,7 @@
 /** Starts store, engine and HTTP server of one process, from the settings in force. */
 import { join, resolve } from "node:path";
 import pino from "pino";
-import type { CorsOptions } from "../server/access/cors.ts";
+import type { AccessOptions } from "../server/startServer.ts";
 import { EXIT, ExitError } from "./exitCode.ts";
 import { isLoopback, type ListenAddress, parseListenAddress } from "./listenAddress.ts";
 import type { SettingValues } from "./settings.ts";
@@ -101,7 +101,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
 /** How long browsers may keep the answer to a preflight. */
 const CORS_MAX_AGE_SECONDS = 600;
 
-function corsOf(values: SettingValues): CorsOptions | null {
+function corsOf(values: SettingValues): NonNullable<AccessOptions["cors"]> | null {
   if (values.corsOrigins.length === 0) return null;
   return {
     origins: values.corsOrigins,

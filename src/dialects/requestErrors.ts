@@ -109,7 +109,9 @@ export class ForeignPageError extends Error {
   override readonly name = "ForeignPageError";
   readonly origin: string;
   constructor(origin: string) {
-    super(`pages of ${JSON.stringify(origin.slice(0, 200))} may not send this; --cors-origin would allow them`);
+    super(
+      `pages of ${JSON.stringify(origin.slice(0, 200))} may not send this; --cors-origin would allow them`,
+    );
     this.origin = origin;
   }
 }

@@ -24,7 +24,7 @@ describe("wrong usage", () => {
     [["submit", "--wait", "--detach", "true"], "one of --wait, --follow, --detach"],
     [["serve", "--listen", "8000"], "expected HOST:PORT"],
     [["serve", "--listen", "127.0.0.1:70000"], "a port up to 65535"],
-    [["serve", "--listen", "0.0.0.0:0"], "no API keys yet"],
+    [["serve", "--listen", "0.0.0.0:0"], "there are no API keys"],
     [["jobs", "--server", "ftp://x"], "is no URL"],
   ])("%p ends with 2 and says why", async (argv, message) => {
     const { exitCode, stdout, stderr } = await scratch.run(argv);

@@ -146,7 +146,7 @@ function changeKeyFile(
 /** An exclusive transaction on a database beside the file: the kernel ends it with the process, however that ends. */
 function lockBeside(path: string): Database {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const lock = new Database(join(dirname(path), "keys-lock.db"), { create: true });
     try {
       lock.run(`PRAGMA busy_timeout = ${LOCK_TIMEOUT_MS}`);
