@@ -5,6 +5,7 @@
  * The cost is that of looking at the heads of the shapes that fit: it grows neither with the backlog nor
  * with the jobs ahead that this worker cannot run.
  */
+import type { Job } from "../domain/job.ts";
 import { compareJobs } from "../domain/ordering.ts";
 import { fits, type Resources, subtract } from "../domain/resources.ts";
 import { matches } from "../domain/shape.ts";
@@ -122,37 +123,52 @@ async function lease(
   const { tx, ledger, now, settings } = context;
   const all = picks.flat();
   if (all.length === 0) return requests.map(() => ({ answer: [] }));
-  await ledger.load(all);
-  const leases = new Map<number, Lease>();
+  const jobs = new Map((await ledger.loadWhole(all)).map((job) => [job.id, job]));
+  const leases: Lease[] = [];
+  const outcomes: Outcome<"claim">[] = [];
   for (const [index, request] of requests.entries()) {
+    const answer: ClaimedJob[] = [];
     for (const id of picks[index] ?? []) {
-      const job = ledger.get(id);
-      if (job === undefined) throw new Error(`job ${id} stands in the ready line but is not there`);
+      const control = ledger.get(id);
+      const job = jobs.get(id);
+      if (control === undefined || job === undefined) {
+        throw new Error(`job ${id} stands in the ready line but is not there`);
+      }
       const leaseMs = request.leaseMs ?? settings.leaseMs;
-      context.counts.waitMs.push(now - (job.readyAt ?? now));
-      beginAttempt(job, request.workerId, leaseMs, now);
-      ledger.move(job, "leased", "claimed");
-      leases.set(id, {
+      const expiresAt = now + leaseMs;
+      context.counts.waitMs.push(now - (control.readyAt ?? now));
+      beginAttempt(control, request.workerId, leaseMs, now);
+      ledger.move(control, "leased", "claimed");
+      leases.push({
         jobId: id,
         workerId: request.workerId,
-        attempt: job.attempt,
-        expiresAt: now + leaseMs,
-        deadlineAt: deadlineOf(job, now, settings.timeLimitGraceMs),
+        attempt: control.attempt,
+        expiresAt,
+        deadlineAt: deadlineOf(control, now, settings.timeLimitGraceMs),
       });
+      answer.push(claimed(job, control, expiresAt));
     }
+    outcomes.push({ answer });
   }
-  await tx.putLeases([...leases.values()]);
-  await ledger.flush();
-  const jobs = new Map((await tx.loadJobs(all)).map((job) => [job.id, job]));
-  return picks.map((ids) => ({
-    answer: ids.flatMap((id): ClaimedJob[] => {
-      const job = jobs.get(id);
-      const granted = leases.get(id);
-      return job === undefined || granted === undefined
-        ? []
-        : [{ ...job, leaseExpiresAt: granted.expiresAt }];
-    }),
-  }));
+  await tx.putLeases(leases);
+  return outcomes;
+}
+
+/** The job as its claim left it, without reading it again. */
+function claimed(job: Job, control: JobControl, leaseExpiresAt: number): ClaimedJob {
+  return {
+    ...job,
+    state: control.state,
+    attempt: control.attempt,
+    workerId: control.workerId,
+    startedAt: null,
+    finishedAt: null,
+    progress: null,
+    exitCode: null,
+    error: null,
+    updatedAt: control.updatedAt,
+    leaseExpiresAt,
+  };
 }
 
 /** A new attempt begins: what the last one left is cleared. */

@@ -49,18 +49,28 @@ export class Ledger {
   async load(ids: readonly number[]): Promise<void> {
     const wanted = [...new Set(ids)].filter((id) => !this.#entries.has(id) && !this.#missing.has(id));
     if (wanted.length === 0) return;
-    for (const control of await this.#tx.loadControls(wanted)) {
-      this.#entries.set(control.id, {
-        control,
-        told: standingOf(control.state),
-        events: [],
-        result: undefined,
-        isDirty: false,
-        isDeleted: false,
-      });
-    }
+    for (const control of await this.#tx.loadControls(wanted)) this.#keep(control);
     for (const id of wanted) if (!this.#entries.has(id)) this.#missing.add(id);
     await this.#loadShapes(wanted);
+  }
+
+  /** Loads these and reads them whole; jobs that this commit has changed already must have been flushed. */
+  async loadWhole(ids: readonly number[]): Promise<readonly Job[]> {
+    const both = await this.#tx.loadBoth(ids);
+    for (const { control } of both) if (!this.#entries.has(control.id)) this.#keep(control);
+    await this.#loadShapes(ids);
+    return both.map(({ job }) => job);
+  }
+
+  #keep(control: JobControl): void {
+    this.#entries.set(control.id, {
+      control,
+      told: standingOf(control.state),
+      events: [],
+      result: undefined,
+      isDirty: false,
+      isDeleted: false,
+    });
   }
 
   async #loadShapes(ids: readonly number[]): Promise<void> {

@@ -145,6 +145,8 @@ export interface Transaction {
   loadControls(ids: readonly number[]): Awaitable<readonly JobControl[]>;
   /** Whole jobs, in the order of the ids; missing ones are left out. */
   loadJobs(ids: readonly number[]): Awaitable<readonly Job[]>;
+  /** Jobs whole and their control records, read in one go, held like those of `loadControls`. */
+  loadBoth(ids: readonly number[]): Awaitable<readonly { readonly job: Job; readonly control: JobControl }[]>;
   updateJobs(updates: readonly JobUpdate[]): Awaitable<void>;
   /** Changes what else an edit may change; absent fields stay. */
   editJob(

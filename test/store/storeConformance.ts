@@ -159,6 +159,18 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         ]);
       });
 
+      test("are read whole and with their record in one go, as they are read apart", async () => {
+        await commit((tx) =>
+          insert(tx, [{ labels: { a: "b" } }, { dependsOn: [1], unmet: 1, state: "waiting", readyAt: null }]),
+        );
+        await commit((tx) => update(tx, 1, { state: "leased", workerId: "w", attempt: 1 }));
+        await commit(async (tx) => {
+          const both = await tx.loadBoth([2, 77, 1]);
+          expect(both.map(({ job }) => job)).toEqual([...(await tx.loadJobs([2, 1]))]);
+          expect(both.map(({ control }) => control)).toEqual([...(await tx.loadControls([2, 1]))]);
+        });
+      });
+
       test("are found by id and by key, in a dialect or in any", async () => {
         await commit((tx) => insert(tx, [{ key: "a" }, { key: "a", dialect: "executr" }]));
         const found = await commit(async (tx) =>

@@ -6,11 +6,13 @@
  */
 import type { Database, Statement } from "bun:sqlite";
 import type { Attempt, Job, JobState } from "../../domain/job.ts";
+import { isHeld } from "../../domain/stateMachine.ts";
 import type { Head, JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
 import { dialectCode, stateCode } from "./codes.ts";
 import type { StoreMemory } from "./memory.ts";
 import {
   type AttemptRow,
+  BOTH_COLUMNS,
   CONTROL_COLUMNS,
   type ControlRow,
   encodeEvent,
@@ -26,6 +28,9 @@ import type { ShapeTable } from "./shapeTable.ts";
 const READY = stateCode.encode("ready");
 type Bind = string | number | null;
 
+/** Records kept in memory at the most, some hundred bytes each. */
+const MAX_HELD_CONTROLS = 50_000;
+
 export class JobTable {
   readonly #memory: StoreMemory;
   readonly #shapes: ShapeTable;
@@ -40,7 +45,10 @@ export class JobTable {
   readonly #findKey: Statement<{ id: number }, [string]>;
   readonly #findKeyOfDialect: Statement<{ id: number }, [string, number]>;
   readonly #control: Statement<ControlRow, [number]>;
+  readonly #both: Statement<JobRow & ControlRow, [number]>;
   readonly #whole: Statement<JobRow, [number]>;
+  /** Records of jobs that workers hold: each is asked for again, to be renewed and to be finished. */
+  readonly #heldControls = new Map<number, JobControl>();
   readonly #update: Statement<unknown, Bind[]>;
   readonly #updateWithResult: Statement<unknown, Bind[]>;
   readonly #heads: Statement<Head, [number, number]>;
@@ -81,6 +89,7 @@ export class JobTable {
     this.#findKey = db.prepare("SELECT id FROM jobs WHERE key = ? LIMIT 1");
     this.#findKeyOfDialect = db.prepare("SELECT id FROM jobs WHERE key = ? AND dialect = ?");
     this.#control = db.prepare(`SELECT ${CONTROL_COLUMNS} FROM jobs WHERE id = ?`);
+    this.#both = db.prepare(`SELECT ${BOTH_COLUMNS} FROM jobs WHERE id = ?`);
     this.#whole = db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`);
     const assignments = `
       state = ?, priority = ?, attempt = ?, spent = ?, recoveries = ?, unmet = ?, doomed = ?, run_at = ?,
@@ -192,21 +201,52 @@ export class JobTable {
   controls(ids: readonly number[]): JobControl[] {
     const found: JobControl[] = [];
     for (const id of ids) {
-      const row = this.#control.get(id);
-      if (row !== null) found.push(toControl(row));
+      const control = this.#findControl(id);
+      if (control !== undefined) found.push(control);
     }
     return found;
+  }
+
+  #findControl(id: number): JobControl | undefined {
+    const held = this.#heldControls.get(id);
+    if (held !== undefined) return held;
+    const row = this.#control.get(id);
+    return row === null ? undefined : toControl(row);
+  }
+
+  both(ids: readonly number[]): { job: Job; control: JobControl }[] {
+    const found: { job: Job; control: JobControl }[] = [];
+    for (const id of ids) {
+      const row = this.#both.get(id);
+      if (row !== null)
+        found.push({ job: this.#toJob(row), control: this.#heldControls.get(id) ?? toControl(row) });
+    }
+    return found;
+  }
+
+  /** What was changed in a transaction that failed is not so. */
+  forget(): void {
+    this.#heldControls.clear();
+  }
+
+  #remember(control: JobControl): void {
+    if (isHeld(control.state) && this.#heldControls.size < MAX_HELD_CONTROLS) {
+      this.#heldControls.set(control.id, control);
+    } else this.#heldControls.delete(control.id);
   }
 
   jobs(ids: readonly number[]): Job[] {
     const found: Job[] = [];
     for (const id of ids) {
       const row = this.#whole.get(id);
-      if (row === null) continue;
-      const dependsOn = row.dependencies === 0 ? [] : this.#edgesOf.all(id).map((edge) => edge.depends_on);
-      found.push(toJob(row, this.#shapes.get(row.shape_id), dependsOn));
+      if (row !== null) found.push(this.#toJob(row));
     }
     return found;
+  }
+
+  #toJob(row: JobRow): Job {
+    const dependsOn = row.dependencies === 0 ? [] : this.#edgesOf.all(row.id).map((edge) => edge.depends_on);
+    return toJob(row, this.#shapes.get(row.shape_id), dependsOn);
   }
 
   update(updates: readonly JobUpdate[]): void {
@@ -239,6 +279,7 @@ export class JobTable {
         values.push(result === null ? null : JSON.stringify(result), job.id);
         this.#updateWithResult.run(...values);
       }
+      this.#remember(job);
       const before = events[0]?.from;
       if (before === "ready" && job.state !== "ready") this.#memory.countReady(job.shapeId, -1);
       if (before !== undefined && before !== "ready" && job.state === "ready") {
@@ -284,6 +325,7 @@ export class JobTable {
       if (row === null) continue;
       if (row.state === READY) this.#memory.countReady(row.shape_id, -1);
       this.#memory.dropLease(id);
+      this.#heldControls.delete(id);
       for (const statement of this.#deletions) statement.run(id);
       largest = Math.max(largest, id);
     }

@@ -108,6 +108,11 @@ export const JOB_COLUMNS = `
   max_recoveries, timeout_ms, run_at, state, attempt, progress, result, exit_code, error, worker_id,
   created_at, ready_at, started_at, finished_at, updated_at`;
 
+/** The columns of both rows, each once. */
+export const BOTH_COLUMNS = [...new Set(`${CONTROL_COLUMNS}, ${JOB_COLUMNS}`.split(/[\s,]+/))]
+  .filter((column) => column !== "")
+  .join(", ");
+
 const NO_LABELS: Readonly<Record<string, string>> = Object.freeze({});
 
 export function toJob(row: JobRow, shape: StoredShape, dependsOn: readonly number[]): Job {

@@ -65,6 +65,7 @@ export class SqliteTransaction implements Transaction {
     this.#memory.rollback();
     this.#shapes.forget();
     this.#workers.forget();
+    this.#jobs.forget();
   }
 
   nextJobIds(count: number): number {
@@ -87,6 +88,9 @@ export class SqliteTransaction implements Transaction {
   }
   loadJobs(ids: readonly number[]): readonly Job[] {
     return this.#jobs.jobs(ids);
+  }
+  loadBoth(ids: readonly number[]) {
+    return this.#jobs.both(ids);
   }
   updateJobs(updates: readonly JobUpdate[]): void {
     this.#jobs.update(updates);
