@@ -89,6 +89,11 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const limiter =
     limitPerMinute === 0 ? null : new RateLimiter({ limitPerMinute, maxCallers: limits.maxLimitedCallers });
   const cors = access.cors === undefined || access.cors === null ? null : new Cors(access.cors);
+  if (access.cors?.origins.includes("*") === true && !keys.isRequired) {
+    logger.warn(
+      "CORS: there are no API keys, so a page of any site that is opened in reach of this server can run jobs",
+    );
+  }
   if (access.cors?.allowsCredentials === true && access.cors.origins.includes("*")) {
     logger.warn("CORS: pages of every site may call, so none may use stored logins; name the sites instead");
   }
