@@ -148,7 +148,10 @@ export class FakeServer implements AsyncDisposable {
         return Response.json({ ...body, is_active: 1 }, { status: 201 });
     }
     if (/^\/clients\/[\w-]+\/heartbeat$/.test(path)) return Response.json({ status: "ok" });
-    if (/^\/clients\/[\w-]+\/deactivate$/.test(path)) return Response.json({ status: "deactivated" });
+    if (/^\/clients\/[\w-]+\/deactivate$/.test(path)) {
+      for (const job of this.jobs.values()) if (job.status === "QUEUED") job.status = "PENDING";
+      return Response.json({ status: "deactivated" });
+    }
     const taskName = /^\/tasks\/name\/(.+)$/.exec(path)?.[1];
     if (taskName !== undefined)
       return found(this.tasks.find(({ name }) => name === decodeURIComponent(taskName)));

@@ -87,6 +87,23 @@ describe.each([
   });
 });
 
+test("a program in TypeScript that installed the package has its types", async () => {
+  const program = `declare const process: { argv: string[] };${PROGRAM}`;
+  await writeFile(join(folder, "consumer.mts"), program);
+  const compilerOptions = {
+    strict: true,
+    module: "nodenext",
+    target: "es2022",
+    lib: ["es2023", "dom"],
+    types: [],
+  };
+  const config = { compilerOptions: { ...compilerOptions, noEmit: true }, files: ["consumer.mts"] };
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config));
+  const tsc = join(ROOT, "node_modules/.bin/tsc");
+  const check = Bun.spawn([tsc, "-p", join(folder, "tsconfig.json")], { cwd: folder, stdout: "pipe" });
+  expect([await new Response(check.stdout).text(), await check.exited]).toEqual(["", 0]);
+});
+
 test("a bundle for browsers holds no module of the host", async () => {
   await writeFile(join(folder, "page.ts"), 'export * from "@yardmaster/client/whatsnext";\n');
   const bundle = await Bun.build({ entrypoints: [join(folder, "page.ts")], target: "browser" });

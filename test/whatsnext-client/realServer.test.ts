@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import {
   CLIFormatter,
   Client,
@@ -193,6 +195,35 @@ describe("workers", () => {
     expect((await project.fetchJob()).id).toBe(lost.id);
   });
 });
+
+test("a server killed while jobs run loses no outcome, and no job runs twice", async () => {
+  const first = await scratch.start(["serve", "--data", "killed"]);
+  const killedPort = Number(new URL(first.url).port);
+  const project = await new Server("127.0.0.1", killedPort, { maxRetryPauseMs: 200 }).appendProject("p");
+  await project.createTask("run");
+  const notes = join(scratch.folder, "notes");
+  const texts = Array.from({ length: 12 }, (_, i) => `sleep 0.1; echo ${i} >> ${notes}; exit ${i % 2}`);
+  await project.extendQueue(texts.map((sh) => job(sh, { parameters: { sh } })));
+  const client = new Client({
+    ...{ entity: "t", name: "w", project, formatter: new ShellText(), slots: 4 },
+    log: () => {},
+  });
+  const working = client.work({ runForever: true, pollIntervalMs: 20, handleSignals: false });
+  await until("two jobs have run", () => linesOf(notes).length >= 2);
+  first.child.kill("SIGKILL");
+  await first.child.exited;
+  await scratch.start(["serve", "--data", "killed", "--listen", `127.0.0.1:${killedPort}`]);
+  await until("all jobs have run", () => linesOf(notes).length >= 12, 20_000);
+  client.stop();
+  expect(await working).toBe(12);
+  expect(linesOf(notes).toSorted((a, b) => Number(a) - Number(b))).toEqual(texts.map((_, i) => `${i}`));
+  const statuses = (await project.jobs()).map(({ status }) => status);
+  expect(statuses).toEqual(texts.map((_, i) => (i % 2 === 0 ? "COMPLETED" : "FAILED")));
+}, 45_000);
+
+function linesOf(path: string): string[] {
+  return existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
+}
 
 test("an API key opens the server, a wrong one and none do not", async () => {
   const { url } = await scratch.start([

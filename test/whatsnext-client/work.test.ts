@@ -249,6 +249,21 @@ describe("a server in trouble", () => {
     expect(lines[1]).toContain("the server is back");
   });
 
+  test("a job whose fetch was broken off is given back and fetched again", async () => {
+    const a = script("exit 0");
+    fake.answer = ({ path }) => {
+      if (!path.endsWith("/fetch_job") || fetches().length > 1) return null;
+      a.status = "QUEUED";
+      return detail(502, "the way back is broken");
+    };
+    const client = worker();
+    const working = client.work({ runForever: true, pollIntervalMs: 5 });
+    await until("the job", () => a.status === "COMPLETED");
+    client.stop();
+    expect(await working).toBe(1);
+    expect(fake.reports).toEqual([`${a.id} RUNNING`, `${a.id} COMPLETED`]);
+  });
+
   test("a refusal ends work after the running jobs, with the server's words", async () => {
     const a = script("sleep 0.1");
     fake.answer = ({ path }) =>

@@ -2,7 +2,7 @@
 import { Bell } from "./bell.ts";
 import { type Amount, Capacity } from "./capacity.ts";
 import type { CheckedClientOptions } from "./clientOptions.ts";
-import { EmptyQueueError } from "./errors.ts";
+import { EmptyQueueError, HttpError } from "./errors.ts";
 import type { Job } from "./job.ts";
 import { isAway } from "./patience.ts";
 import type { JobResource } from "./runJob.ts";
@@ -13,10 +13,16 @@ export interface WorkLoopOptions {
   readonly useResourceFilter: boolean;
 }
 
+/** What the loop works for: a `Client`. */
+export interface Worker extends JobResource {
+  register(): Promise<void>;
+  deactivate(): Promise<void>;
+}
+
 const UNCOUNTED: Amount = { cpu: 0, accelerators: 0 };
 
 export class WorkLoop {
-  readonly #resource: JobResource;
+  readonly #worker: Worker;
   readonly #client: CheckedClientOptions;
   readonly #options: WorkLoopOptions;
   readonly #capacity: Capacity;
@@ -25,10 +31,12 @@ export class WorkLoop {
   readonly #stopping = new AbortController();
   readonly #killing = new AbortController();
   #isAway = false;
+  /** Whether a fetch may have taken a job whose name never came here. */
+  #mayHoldLostJob = false;
   #count = 0;
 
-  constructor(resource: JobResource, client: CheckedClientOptions, options: WorkLoopOptions) {
-    this.#resource = resource;
+  constructor(worker: Worker, client: CheckedClientOptions, options: WorkLoopOptions) {
+    this.#worker = worker;
     this.#client = client;
     this.#options = options;
     const total = { cpu: client.availableCpu, accelerators: client.availableAccelerators };
@@ -79,6 +87,7 @@ export class WorkLoop {
   async #fetch(free: Amount): Promise<Job | null> {
     const { project, id, name, log } = this.#client;
     try {
+      if (this.#mayHoldLostJob && this.#capacity.runningCount === 0) await this.#giveUpLostJob();
       // Only the second stop breaks a fetch off: a job that comes meanwhile is lost until this worker has left.
       const call = { clientId: id, signal: this.#killing.signal };
       const job = await project.fetchJob(free.cpu, free.accelerators, call);
@@ -88,12 +97,23 @@ export class WorkLoop {
     } catch (error) {
       if (this.#killing.signal.aborted) return null;
       const isEmpty = error instanceof EmptyQueueError;
+      if (!isEmpty && !isRefusal(error)) this.#mayHoldLostJob = true;
       if (!isEmpty && !(this.#options.runForever && isAway(error))) throw error;
       if (this.#isAway === isEmpty)
         log(`client "${name}": ${isEmpty ? "the server is back" : String(error)}`);
       this.#isAway = !isEmpty;
       return null;
     }
+  }
+
+  /**
+   * Heartbeats would keep a job whose fetch was broken off for as long as this worker lives. Leaving gives it to others;
+   * it would give away running jobs too, so it is done when none runs.
+   */
+  async #giveUpLostJob(): Promise<void> {
+    await this.#worker.deactivate();
+    await this.#worker.register();
+    this.#mayHoldLostJob = false;
   }
 
   async #start(job: Job, free: Amount): Promise<void> {
@@ -115,7 +135,7 @@ export class WorkLoop {
     const { startTimeoutMs, outcomeTimeoutMs, log } = this.#client;
     try {
       const options = { signal: this.#killing.signal, startTimeoutMs, outcomeTimeoutMs };
-      const { error, status } = await job.run(this.#resource, options);
+      const { error, status } = await job.run(this.#worker, options);
       if (status !== "PENDING") this.#count++;
       if (error !== null && status === "FAILED") log(`job ${job.id} "${job.name}" failed: ${error.message}`);
     } catch (error) {
@@ -143,4 +163,9 @@ export class WorkLoop {
       this.#client.log(`job ${job.id} "${job.name}" was not put back: ${String(error)}`);
     }
   }
+}
+
+/** Whether the server itself said no, so that it surely did nothing. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof HttpError && ![500, 502, 504].includes(error.status);
 }
