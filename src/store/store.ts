@@ -200,7 +200,7 @@ export interface Transaction {
   nextDueAt(): Awaitable<number | null>;
   /** Jobs that came to this final state before `before`, oldest first. */
   finishedBefore(state: JobState, before: number, limit: number): Awaitable<readonly number[]>;
-  /** Of all states, or of these. */
+  /** Of all states, or of these; the newest first, so that those who delete them meet dependents before what they need. */
   jobsOfProject(projectId: number, limit: number, states?: readonly JobState[]): Awaitable<readonly number[]>;
   jobsOfTask(taskId: number, limit: number): Awaitable<readonly number[]>;
 

@@ -11,7 +11,8 @@ export function dependencyIds(depends: Readonly<Record<string, unknown>>): numbe
     const id = /^\d{1,16}$/.test(key) ? Number(key) : Number.NaN;
     if (Number.isSafeInteger(id)) return id;
     throw new RefusedError(
-      `depends: ${JSON.stringify(key.slice(0, 100))} is not the id of a job; keys are integers in decimal digits`,
+      `${JSON.stringify(key.slice(0, 100))} is not the id of a job; keys are integers in decimal digits`,
+      "depends",
     );
   });
 }

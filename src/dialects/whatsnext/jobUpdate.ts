@@ -71,10 +71,10 @@ function stateChange(
   if (!isChanged(status, is)) return {};
   const state = stateToSet(status);
   if (state === null) {
-    throw new RefusedError(`status: ${status} is given by fetching a job and cannot be set (it is ${is})`);
+    throw new RefusedError(`${status} is given by fetching a job and cannot be set (it is ${is})`, "status");
   }
   if (is === "COMPLETED" && state !== "waiting") {
-    throw new RefusedError(`status: a COMPLETED job can only be put back to PENDING, not to ${status}`);
+    throw new RefusedError(`a COMPLETED job can only be put back to PENDING, not to ${status}`, "status");
   }
   if (state !== "running") return { state };
   const isTied = job.state === "leased" && job.workerId !== UNNAMED_CLIENT;

@@ -1,10 +1,13 @@
 /** Refusals in WhatsNext's own sentences, thrown where the sentence is known. */
 import { type EntityName, InvalidInputError, NotFoundError } from "../../domain/errors.ts";
 
-/** The request breaks a rule or names something absent: 400 with this sentence. */
+/**
+ * The request breaks a rule or names something absent: 400 with this sentence, after the field's name where
+ * one is given.
+ */
 export class RefusedError extends InvalidInputError {
-  constructor(detail: string) {
-    super([{ path: [], message: detail }]);
+  constructor(detail: string, field?: string) {
+    super([{ path: field === undefined ? [] : [field], message: detail }]);
   }
 }
 

@@ -48,7 +48,7 @@ export async function taskOfProject(
 /** @throws RefusedError for a status that is not PENDING, and for dependencies that are no ids */
 export function newJobOf(body: NewJobBody, task: Task, projectId: number): NewJob {
   if (body.status !== undefined && body.status !== null && body.status !== "PENDING") {
-    throw new RefusedError(`status: a new job is PENDING, not ${body.status}`);
+    throw new RefusedError(`a new job is PENDING, not ${body.status}`, "status");
   }
   const depends = body.depends ?? {};
   return {

@@ -115,9 +115,9 @@ export class JobTable {
       SELECT id FROM jobs INDEXED BY jobs_finished
       WHERE finished_at IS NOT NULL AND state = ? AND finished_at < ? ORDER BY finished_at LIMIT ?`);
     this.#held = db.prepare("SELECT id FROM jobs INDEXED BY jobs_state WHERE state IN (2, 3) LIMIT ?");
-    this.#ofProject = db.prepare("SELECT id FROM jobs WHERE project_id = ? LIMIT ?");
+    this.#ofProject = db.prepare("SELECT id FROM jobs WHERE project_id = ? ORDER BY id DESC LIMIT ?");
     this.#ofProjectInStates = db.prepare(`
-      SELECT id FROM jobs WHERE project_id = ? AND state IN (SELECT value FROM json_each(?)) LIMIT ?`);
+      SELECT id FROM jobs WHERE project_id = ? AND state IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?`);
     this.#ofTask = db.prepare("SELECT id FROM jobs WHERE task_id = ? LIMIT ?");
     this.#deletions = [
       "DELETE FROM log_chunks WHERE job_id = ?",

@@ -38,11 +38,11 @@ export function clientRoutes(engine: Engine): Route[] {
       responses: { 201: { description: "the client", schema: client }, ...errors(400, 422, 503) },
       handler: async ({ body }) => {
         if (!CLIENT_ID.test(body.id)) {
-          throw new RefusedError("id: a client's id is 1 to 128 letters, digits, '_' and '-'");
+          throw new RefusedError("a client's id is 1 to 128 letters, digits, '_' and '-'", "id");
         }
         const known = await orNull(engine.read.worker(body.id));
         if (known !== null && known.dialect !== "whatsnext") {
-          throw new RefusedError(`id: ${body.id} is the id of a worker that is no WhatsNext client`);
+          throw new RefusedError(`${body.id} is the id of a worker that is no WhatsNext client`, "id");
         }
         const { worker } = await engine.registerWorker(registrationOf(body.id, body, null));
         return created(clientToWire(worker));

@@ -163,7 +163,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
           if (task === undefined) return [];
           try {
             if (typeof job.project_id === "number" && job.project_id !== projectId) {
-              throw new RefusedError(`project_id: the batch is for project ${projectId}`);
+              throw new RefusedError(`the batch is for project ${projectId}`, "project_id");
             }
             return [newJobOf(job, task, projectId)];
           } catch (error) {

@@ -97,7 +97,7 @@ export function taskRoutes(engine: Engine): Route[] {
         const before = await engine.read.task(id);
         if (typeof body.project_id === "number" && body.project_id !== before.projectId) {
           await requireProject(body.project_id);
-          throw new RefusedError("project_id: a task cannot move to another project");
+          throw new RefusedError("a task cannot move to another project", "project_id");
         }
         const commandTemplate = templateOf(body.command_template);
         const change: TaskChange = {
