@@ -38,10 +38,17 @@ type ZodIssue = z.core.$ZodIssue;
 export function checked<S extends z.ZodType>(schema: S, value: unknown, part: Part): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ValidationError(
-    part,
-    parsed.error.issues.slice(0, MAX_FAULTS).map((issue) => faultOf(issue, part, value)),
-  );
+  const faults: Fault[] = [];
+  const places = new Set<string>();
+  for (const issue of parsed.error.issues) {
+    // What is of the wrong type is not told to be too short as well.
+    const place = issue.path.join("\0");
+    if (places.has(place)) continue;
+    places.add(place);
+    faults.push(faultOf(issue, part, value));
+    if (faults.length >= MAX_FAULTS) break;
+  }
+  throw new ValidationError(part, faults);
 }
 
 function faultOf(issue: ZodIssue, part: Part, root: unknown): Fault {
