@@ -18,12 +18,16 @@ export const submitJobs: Handler<"submit"> = async (context, requests) => {
     : each<"submit">(requests, (request) => submitOne(context, request));
 };
 
-/** Nothing of the request refers to anything stored, so it cannot be refused. */
+/**
+ * The request can be refused for nothing but a task or a project that is not there, which is looked up once
+ * for all requests of the commit.
+ */
 function isPlain(request: SubmitRequest): boolean {
   return (
     request.idempotency === null &&
     request.jobs.every(
-      (job) => job.task === null && job.projectId === null && job.key === null && job.dependsOn.length === 0,
+      (job) =>
+        job.key === null && job.dependsOn.length === 0 && (job.task === null || job.task.isLenient === true),
     )
   );
 }
@@ -33,16 +37,60 @@ async function submitPlain(
   context: BatchContext,
   requests: readonly SubmitRequest[],
 ): Promise<Outcome<"submit">[]> {
-  const jobs = requests.flatMap((request) =>
-    request.jobs.map((job) => ({ job, task: undefined, dependsOn: [] })),
+  const known = await findNamed(context, requests);
+  const refusals = requests.map(({ jobs }) => refusalOf(jobs, known));
+  const jobs = requests.flatMap((request, index) =>
+    refusals[index] !== null
+      ? []
+      : request.jobs.map((job) => ({
+          job,
+          task: job.task === null ? undefined : known.tasks.get(job.task.id),
+          dependsOn: [],
+        })),
   );
   const created = await insert(context, jobs);
   let at = 0;
-  return requests.map((request) => {
+  return requests.map((request, index) => {
+    const refusal = refusals[index];
+    if (refusal) return { refusal };
     const answer: SubmitReceipt = { jobs: created.slice(at, at + request.jobs.length), repeated: false };
     at += request.jobs.length;
     return { answer };
   });
+}
+
+/** What of that which the requests name is there. */
+interface Named {
+  readonly tasks: ReadonlyMap<number, Task>;
+  readonly projects: ReadonlySet<number>;
+}
+
+async function findNamed({ tx }: BatchContext, requests: readonly SubmitRequest[]): Promise<Named> {
+  const taskIds = new Set<number>();
+  const projectIds = new Set<number>();
+  for (const { jobs } of requests) {
+    for (const { task, projectId } of jobs) {
+      if (task !== null) taskIds.add(task.id);
+      if (projectId !== null) projectIds.add(projectId);
+    }
+  }
+  const tasks = taskIds.size === 0 ? [] : await tx.findTasks([...taskIds]);
+  const projects = new Set<number>();
+  for (const id of projectIds) if ((await tx.findProject({ id })) !== null) projects.add(id);
+  return { tasks: new Map(tasks.map((task) => [task.id, task])), projects };
+}
+
+function refusalOf(jobs: readonly NewJob[], { tasks, projects }: Named): InvalidInputError | null {
+  const issues: InputIssue[] = [];
+  for (const [index, { task, projectId }] of jobs.entries()) {
+    if (task !== null && !tasks.has(task.id)) {
+      issues.push({ path: [index, "taskId"], message: `no task has the id ${task.id}` });
+    }
+    if (projectId !== null && !projects.has(projectId)) {
+      issues.push({ path: [index, "projectId"], message: `no project has the id ${projectId}` });
+    }
+  }
+  return issues.length === 0 ? null : new InvalidInputError(issues);
 }
 
 async function submitOne(context: BatchContext, request: SubmitRequest): Promise<SubmitReceipt> {

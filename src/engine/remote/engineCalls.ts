@@ -7,7 +7,7 @@ import type { SubmitReceipt, SubmitRequest } from "../engine.ts";
 import type { StoreOnlyReads } from "../engineReads.ts";
 import type { LocalEngine } from "../localEngine.ts";
 import type { Made } from "../submittedJob.ts";
-import type { CallTarget } from "./rpcServer.ts";
+import type { CallContext } from "./rpcServer.ts";
 
 /** A receipt as it travels: jobs whole, or what the engine added to what was asked. */
 export type WireReceipt = SubmitReceipt | { readonly made: readonly Made[] };
@@ -16,13 +16,13 @@ export function callEngine(
   engine: LocalEngine,
   method: string,
   args: readonly unknown[],
-  { signal, bytes }: Parameters<CallTarget>[2],
+  { signal, bytes }: CallContext,
 ): Promise<unknown> {
   switch (method) {
     case "submit":
       return callSubmit(engine, ...(args as [Parameters<LocalEngine["submit"]>[0]]), bytes);
     case "claim":
-      return engine.claim(...(args as [Parameters<LocalEngine["claim"]>[0]]), signal);
+      return engine.claim(...(args as [Parameters<LocalEngine["claim"]>[0]]), signal());
     case "finish":
       return engine.finish(...(args as [Parameters<LocalEngine["finish"]>[0]]), bytes);
     case "appendLog":

@@ -1,12 +1,15 @@
 /** The other end of `RpcClient`: runs calls in a worker thread and posts the answers, many at a time. */
 import { type AbandonMessage, type CallMessage, encodeError } from "./wire.ts";
 
-/** Runs one call; `bytes` is the length of its arguments as text. */
-export type CallTarget = (
-  method: string,
-  args: readonly unknown[],
-  context: { readonly signal: AbortSignal; readonly bytes: number },
-) => Promise<unknown>;
+export interface CallContext {
+  /** Length of the arguments as text. */
+  readonly bytes: number;
+  /** A signal that fires when the caller goes away; made for those calls only that ask for it. */
+  signal(): AbortSignal;
+}
+
+/** Runs one call. */
+export type CallTarget = (method: string, args: readonly unknown[], context: CallContext) => Promise<unknown>;
 
 export interface Port {
   postMessage(message: string): void;
@@ -15,6 +18,7 @@ export interface Port {
 export class RpcServer {
   readonly #port: Port;
   readonly #target: CallTarget;
+  /** Of the calls that can be broken off. */
   readonly #running = new Map<number, AbortController>();
   #outbox: string[] = [];
   #isScheduled = false;
@@ -38,9 +42,12 @@ export class RpcServer {
   }
 
   #run([id, method, args, bytes]: CallMessage): void {
-    const controller = new AbortController();
-    this.#running.set(id, controller);
-    this.#target(method, args, { signal: controller.signal, bytes }).then(
+    const signal = () => {
+      const controller = this.#running.get(id) ?? new AbortController();
+      this.#running.set(id, controller);
+      return controller.signal;
+    };
+    this.#target(method, args, { signal, bytes }).then(
       (value) => this.#answer(id, `[${id},${JSON.stringify(value) ?? "null"}]`),
       (error: unknown) => this.#answer(id, `[${id},null,${JSON.stringify(encodeError(error))}]`),
     );
