@@ -48,7 +48,7 @@ async function submitPlain(
           dependsOn: [],
         })),
   );
-  const created = await insert(context, jobs);
+  const created = jobs.length === 0 ? [] : await insert(context, jobs);
   let at = 0;
   return requests.map((request, index) => {
     const refusal = refusals[index];

@@ -221,3 +221,33 @@ test("nobody can register as the client without a name", async () => {
   expect((await server.post("/clients/register", { id: workerId })).status).toBe(400);
   expect((await server.get("/clients/?active_only=false")).json).toEqual([]);
 });
+
+test("among jobs created at the same moment only those of a task that is gone are refused", async () => {
+  await using server = await startWhatsNext();
+  await server.withTask();
+  const job = (taskId: number, projectId: number) => ({
+    dialect: "whatsnext" as const,
+    key: null,
+    kind: "external" as const,
+    queue: "project-1",
+    name: "j",
+    projectId,
+    spec: {},
+    task: { id: taskId, parameters: {}, isLenient: true },
+    priority: 0,
+    resources: {},
+    labels: {},
+    requires: {},
+    dependsOn: [],
+    maxAttempts: 1,
+    maxRecoveries: 1,
+    timeoutMs: null,
+    runAt: null,
+  });
+  const made = [job(1, 1), job(9, 1), job(1, 1), job(1, 9)].map((one) =>
+    server.engine.submit({ jobs: [one, job(1, 1)], idempotency: null }),
+  );
+  const settled = await Promise.allSettled(made);
+  expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "rejected"]);
+  expect((await server.get("/jobs/")).body).toMatchObject({ length: 4 });
+});
