@@ -222,6 +222,23 @@ test("nobody can register as the client without a name", async () => {
   expect((await server.get("/clients/?active_only=false")).json).toEqual([]);
 });
 
+test("a job that another API put into the project's queue is passed by and keeps its place", async () => {
+  await using server = await startWhatsNext();
+  await server.withTask();
+  const { body: native } = await server.post("/v1/jobs", {
+    queue: "project-1",
+    spec: { argv: ["true"] },
+    priority: 9,
+  });
+  const own = await server.job();
+  expect((await server.get("/projects/1/fetch_job")).body).toMatchObject({
+    job: { id: own },
+    num_pending: 1,
+  });
+  expect((await server.get("/projects/1/fetch_job")).json).toEqual({ job: null, num_pending: 0 });
+  expect((await server.engine.read.job(native.id)).state).toBe("ready");
+});
+
 test("among jobs created at the same moment only those of a task that is gone are refused", async () => {
   await using server = await startWhatsNext();
   await server.withTask();

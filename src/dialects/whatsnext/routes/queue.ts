@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { InvalidInputError } from "../../../domain/errors.ts";
 import type { Task } from "../../../domain/project.ts";
-import type { ClaimedJob, Engine } from "../../../engine/engine.ts";
+import type { ClaimedJob, ClaimRequest, Engine } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
 import type { Route } from "../../route.ts";
 import { idPath } from "../fields.ts";
@@ -26,6 +26,9 @@ const available = z
   .min(0)
   .default(0)
   .meta({ description: "Only jobs whose task requires no more; 0 does not filter." });
+
+/** Jobs of other APIs that one fetch passes by; a queue with more of them in front has nothing to give here. */
+const MAX_FOREIGN_JOBS = 20;
 
 export interface QueueRoutesOptions {
   readonly engine: Engine;
@@ -60,6 +63,24 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
       ],
     });
 
+  /**
+   * The next job that came through this API. Other APIs can put jobs into a project's queue too, which its
+   * clients could not report on: those met on the way keep their place.
+   */
+  const claimOwn = async (request: ClaimRequest): Promise<ClaimedJob | undefined> => {
+    const foreign: ClaimedJob[] = [];
+    try {
+      while (foreign.length < MAX_FOREIGN_JOBS) {
+        const [job] = await engine.claim(request);
+        if (job === undefined || job.dialect === "whatsnext") return job;
+        foreign.push(job);
+      }
+      return undefined;
+    } finally {
+      for (const job of foreign) await giveBack(request.workerId, job);
+    }
+  };
+
   return [
     ...whatsnextRoute({
       id: "whatsnextFetchJob",
@@ -88,7 +109,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
           clientId === undefined ? null : requireClient(clientId),
         ]);
         const workerId = clientId ?? UNNAMED_CLIENT;
-        const [job] = await engine.claim({
+        const job = await claimOwn({
           workerId,
           queues: [queueOf(projectId)],
           kinds: ["command", "external"],
