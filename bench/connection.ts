@@ -138,11 +138,25 @@ export interface LoadResult {
   readonly perSecond: number;
 }
 
-/** Sends the same bytes over and over on `connections` connections for `durationMs`; every answer must be `status`. */
-export async function load(
+export interface LoadOptions {
+  readonly connections: number;
+  readonly durationMs: number;
+  /** Of every answer. */
+  readonly status: number;
+  /** Sees each answer's body; it is valid during the call only. */
+  readonly onAnswer?: (body: Buffer) => void;
+}
+
+/** Sends the same bytes over and over on `connections` connections for `durationMs`. */
+export function load(target: Target, bytes: Uint8Array, options: LoadOptions): Promise<LoadResult> {
+  return loadWith(target, () => bytes, options);
+}
+
+/** The same with requests of their own: a connection ends when `next` gives null, at the latest after `durationMs`. */
+export async function loadWith(
   target: Target,
-  bytes: Uint8Array,
-  options: { readonly connections: number; readonly durationMs: number; readonly status: number },
+  next: () => Uint8Array | null,
+  options: LoadOptions,
 ): Promise<LoadResult> {
   let requests = 0;
   let failure: Error | null = null;
@@ -150,7 +164,12 @@ export async function load(
   let open = options.connections;
   const startedAt = performance.now();
   const deadline = startedAt + options.durationMs;
-  const finish = (socket: Bun.Socket<unknown>): void => {
+  const step = (socket: Bun.Socket<unknown>, sender: Sender): void => {
+    const bytes = failure !== null || performance.now() >= deadline ? null : next();
+    if (bytes !== null) {
+      sender.send(socket, bytes);
+      return;
+    }
     socket.end();
     open -= 1;
     if (open === 0) resolve();
@@ -161,17 +180,16 @@ export async function load(
     return Bun.connect({
       ...target,
       socket: {
-        open: (socket) => sender.send(socket, bytes),
+        open: (socket) => step(socket, sender),
         drain: (socket) => sender.drain(socket),
         data(socket, chunk) {
           if (!reader.take(chunk)) return;
           requests += 1;
           if (reader.status !== options.status) {
             failure ??= new Error(`status ${reader.status}: ${reader.body().toString().slice(0, 300)}`);
-          }
+          } else options.onAnswer?.(reader.body());
           reader.reset();
-          if (failure !== null || performance.now() >= deadline) finish(socket);
-          else sender.send(socket, bytes);
+          step(socket, sender);
         },
         error: (_socket, error) => {
           failure ??= error;

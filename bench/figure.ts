@@ -22,6 +22,12 @@ export interface Effort {
   readonly latencySamples: number;
   readonly backlogs: readonly number[];
   readonly processes: number;
+  /** WhatsNext: pending jobs before which `fetch_job` is measured. */
+  readonly pendingJobs: readonly number[];
+  /** WhatsNext: fetches in a round, fewer than are pending. */
+  readonly fetches: number;
+  /** WhatsNext: jobs that workers drain, and that are reported on, in a round. */
+  readonly drainedJobs: number;
 }
 
 export const FULL_EFFORT: Effort = {
@@ -31,6 +37,9 @@ export const FULL_EFFORT: Effort = {
   latencySamples: 200,
   backlogs: [1_000, 100_000, 1_000_000],
   processes: 6_000,
+  pendingJobs: [10_000, 1_000_000],
+  fetches: 5_000,
+  drainedJobs: 20_000,
 };
 
 /** For a look whether everything works; the figures mean little. */
@@ -41,6 +50,9 @@ export const QUICK_EFFORT: Effort = {
   latencySamples: 10,
   backlogs: [1_000, 5_000],
   processes: 100,
+  pendingJobs: [1_000, 3_000],
+  fetches: 500,
+  drainedJobs: 500,
 };
 
 /** Value at a fraction of the sorted values: 0.5 is the median, 0.99 the 99th percentile. */
@@ -71,6 +83,18 @@ export function shareOf(
     aim: aim === null ? null : `≥ ${Math.round(aim * 100)} %`,
     isMet: aim === null ? null : ratio >= aim,
   };
+}
+
+/** A figure that should be at least `atLeast`, whatever its limit. */
+export function rate(
+  name: string,
+  unit: string,
+  value: number,
+  limit: { readonly name: string; readonly value: number },
+  atLeast: number,
+): Figure {
+  const aim = `≥ ${atLeast.toLocaleString("en-GB")} ${unit}`;
+  return { name, unit, value, limit, ratio: value / limit.value, aim, isMet: value >= atLeast };
 }
 
 /** A figure without a limit; with an aim it should be at most that. */

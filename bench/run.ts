@@ -2,8 +2,8 @@
  * Measures Yardmaster on this machine, each figure beside its limit, measured in the same run.
  *
  * ```sh
- * npm run bench                          # everything, about two minutes
- * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running
+ * npm run bench                          # everything, about five minutes
+ * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch
  * npm run bench -- --quick --json        # does it all work? the figures mean little
  * ```
  */
@@ -15,6 +15,8 @@ import { claimCost } from "./measurements/claimCost.ts";
 import { cycle } from "./measurements/cycle.ts";
 import { enqueue } from "./measurements/enqueue.ts";
 import { running } from "./measurements/running.ts";
+import { whatsnextCalls } from "./measurements/whatsnextCalls.ts";
+import { whatsnextFetch } from "./measurements/whatsnextFetch.ts";
 import { Bench } from "./processes.ts";
 
 const MEASUREMENTS: Readonly<Record<string, (bench: Bench, effort: Effort) => Promise<Figure[]>>> = {
@@ -22,6 +24,8 @@ const MEASUREMENTS: Readonly<Record<string, (bench: Bench, effort: Effort) => Pr
   cycle,
   claim: claimCost,
   running,
+  "whatsnext-calls": whatsnextCalls,
+  "whatsnext-fetch": whatsnextFetch,
 };
 
 const { values: flags } = parseArgs({
