@@ -13,25 +13,34 @@ export class Yard {
   readonly dir = mkdtempSync(join(tmpdir(), "yardmaster-kill-"));
   readonly client: YardmasterClient;
   readonly #port: number;
+  readonly #serverFlags: readonly string[];
   readonly #processes = new Map<string, ChildProcess>();
   readonly #output: string[] = [];
 
-  /** @param options.maxRetries how often the client repeats what failed; by default until servers are back. */
-  constructor(options: { maxRetries?: number } = {}) {
+  /**
+   * @param options.maxRetries how often the client repeats what failed; by default until servers are back
+   * @param options.serverFlags for the server, besides its address, folder and lease
+   */
+  constructor(options: { maxRetries?: number; serverFlags?: readonly string[] } = {}) {
+    this.#serverFlags = options.serverFlags ?? [];
     const probe = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
     this.#port = probe.port ?? 0;
     probe.stop(true);
     this.client = new YardmasterClient({
-      baseUrl: `http://127.0.0.1:${this.#port}`,
+      baseUrl: this.url,
       maxRetries: options.maxRetries ?? 100,
     });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   /** Starts the server and resolves when it answers. */
   async startServer(): Promise<void> {
     this.#spawn("server", [
       ...["serve", "--listen", `127.0.0.1:${this.#port}`, "--data", join(this.dir, "data")],
-      ...["--lease-ms", `${LEASE_MS}ms`],
+      ...["--lease-ms", `${LEASE_MS}ms`, ...this.#serverFlags],
     ]);
     const deadline = Date.now() + 20_000;
     while (!(await this.client.isReady().catch(() => false))) {
@@ -43,7 +52,7 @@ export class Yard {
   /** @param options.stateDir null leaves the choice to the agent. */
   startAgent(name: string, cpu: number, options: { stateDir?: null } = {}): void {
     this.#spawn(name, [
-      ...["agent", "--server", `http://127.0.0.1:${this.#port}`, "--name", name, "--cpu", String(cpu)],
+      ...["agent", "--server", this.url, "--name", name, "--cpu", String(cpu)],
       ...(options.stateDir === null ? [] : ["--state-dir", join(this.dir, name)]),
       ...["--grace-ms", "200ms"],
     ]);
