@@ -24,6 +24,21 @@ describe("a request that fails", () => {
     expect(server.seen).toHaveLength(1);
   });
 
+  test("is not told twice when the detail tells it", async () => {
+    await using server = scriptedServer(() =>
+      problem(422, "/spec/argv: must not be empty (and 1 more)", {
+        errors: [
+          { path: "/spec/argv", message: "must not be empty" },
+          { path: "/name", message: "must be a text" },
+        ],
+      }),
+    );
+    const error = await failure(new YardmasterClient({ baseUrl: server.url }).submit({ spec: { argv: [] } }));
+    expect(String(error)).toEndWith(
+      "/spec/argv: must not be empty (and 1 more) (422): /name: must be a text",
+    );
+  });
+
   test("has a message even when the body is no JSON", async () => {
     await using server = scriptedServer(() => new Response("<html>", { status: 400 }));
     const error = await failure(new YardmasterClient({ baseUrl: server.url }).job(1));

@@ -72,6 +72,7 @@ test("an idempotency key travels with a fingerprint of the body; a repeat is 200
   expect(prints[2]).not.toBe(prints[0]);
   const long = await post<Problem>(`${server.url}/v1/jobs`, job, { "idempotency-key": "k".repeat(201) });
   expect([long.status, long.answer.errors?.[0]?.path]).toEqual([422, "idempotency-key:"]);
+  expect(long.answer.detail).toStartWith("idempotency-key: expected");
 });
 
 test("environment values are masked everywhere but in claims", async () => {

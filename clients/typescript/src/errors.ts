@@ -43,7 +43,10 @@ function describe(status: number, problem: Problem | null): string {
   if (problem === null) return `the server answered ${status}`;
   const fields = (problem.errors ?? []).map((issue) => `${issue.path}: ${issue.message}`);
   const detail = problem.detail || problem.title || `the server answered ${status}`;
-  return fields.length === 0 ? `${detail} (${status})` : `${detail} (${status}): ${fields.join("; ")}`;
+  // A detail that tells the first fault already is not followed by the same words again.
+  const isTold = problem.errors?.[0] !== undefined && detail.includes(problem.errors[0].message);
+  const rest = isTold ? fields.slice(1) : fields;
+  return rest.length === 0 ? `${detail} (${status})` : `${detail} (${status}): ${rest.join("; ")}`;
 }
 
 /** Reads the error out of an answer that is not a success. Never throws for what the body holds. */

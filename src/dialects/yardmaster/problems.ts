@@ -77,7 +77,7 @@ export function problemOf(error: unknown): Response {
 
 function invalid(errors: readonly Told[]): Response {
   const first = errors[0];
-  const place = first === undefined || first.path === "" ? "" : `${first.path}: `;
+  const place = first === undefined || first.path === "" ? "" : `${first.path.replace(/:$/, "")}: `;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
   const detail = first === undefined ? "the request is invalid" : `${place}${first.message}${more}`;
   return problem(422, "invalid", "Invalid request", detail, {}, errors);
