@@ -235,3 +235,9 @@ test("nothing that was refused reached the engine, and no request was a fault of
   expect(server.engine.submitted).toEqual([]);
   expect(server.errors).toEqual([]);
 });
+
+test("a job goes into one queue, not into all of them", async () => {
+  const { status, errors } = await problem("POST", "/v1/jobs", { spec: { argv: ["true"] }, queue: "*" });
+  expect([status, errors?.[0]?.path]).toEqual([422, "/queue"]);
+  expect(errors?.[0]?.message).toContain('"*" stands for all');
+});

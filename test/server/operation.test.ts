@@ -42,6 +42,28 @@ test("the OpenAPI document has every route, and every reference in it leads some
   }
 });
 
+test("every call of /v1 that takes an id tells of ids that cannot be", async () => {
+  await using server = await startTestServer();
+  const { paths } = await openApiOf(server.url);
+  const silent = Object.entries(paths).flatMap(([path, item]) =>
+    path.startsWith("/v1/") && path.includes("{")
+      ? Object.values(item)
+          .filter((operation) => operation.responses["422"] === undefined)
+          .map((operation) => operation.operationId)
+      : [],
+  );
+  expect(silent).toEqual([]);
+});
+
+test("a file that the documentation pages do not have is no such path", async () => {
+  await using server = await startTestServer();
+  for (const file of ["nope.js", "x".repeat(300), "..%2f..%2fpackage.json"]) {
+    const response = await fetch(`${server.url}/docs/assets/${file}`);
+    expect([file, response.status]).toEqual([file, 404]);
+    expect(await response.text()).toContain("urn:yardmaster:problem:no-such-path");
+  }
+});
+
 test("the documentation pages load everything from this server", async () => {
   await using server = await startTestServer();
   const { host } = new URL(server.url);

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Job, Problem } from "../../clients/typescript/src/types.ts";
+import { workerList } from "../../src/dialects/yardmaster/schemas/worker.ts";
 import { openEngine } from "../../src/engine/openEngine.ts";
 import { startTestServerWith } from "./testServer.ts";
 
@@ -124,4 +125,21 @@ test("projects and tasks are made, changed in parts, listed and deleted", async 
   expect((await call("DELETE", "/v1/projects/1"))[0]).toBe(204);
   expect((await call("GET", "/v1/projects/1"))[0]).toBe(404);
   expect(errors).toEqual([]);
+});
+
+test("workers of other APIs that know no limits are told in the documented shape", async () => {
+  await using real = await startReal();
+  await real.server.engine.registerWorker({
+    id: "client-1",
+    name: "client",
+    address: null,
+    capacity: { cpu: 1_000_000_000, accelerators: 1_000_000_000, memoryMb: 1_000_000_000 },
+    labels: {},
+    queues: [],
+    kinds: ["external"],
+    dialect: "whatsnext",
+    details: {},
+  });
+  const { items } = workerList.parse(await (await fetch(`${real.server.url}/v1/workers`)).json());
+  expect(items.map((item) => item.id)).toEqual(["client-1"]);
 });

@@ -3,8 +3,9 @@
  * anything: the bundles hold all they need, and a content security policy forbids the rest.
  */
 import { z } from "zod";
+import { PathNotFoundError } from "../../dialects/requestErrors.ts";
 import { defineRoute, type Route } from "../../dialects/route.ts";
-import { NotFoundError } from "../../domain/errors.ts";
+import { problems } from "../../dialects/yardmaster/schemas/problem.ts";
 import { docsAsset } from "./assets.ts";
 import { REDOC_INITIALIZER, REDOC_PAGE, SWAGGER_INITIALIZER, SWAGGER_PAGE } from "./pages.ts";
 
@@ -47,13 +48,16 @@ export function docsRoutes(): Route[] {
       path: "/docs/assets/{file}",
       summary: "Files of the pages",
       tags: TAGS,
-      params: z.strictObject({ file: z.string().max(100) }),
-      responses: { 200: { description: "the file", schema: z.string(), contentType: "text/javascript" } },
-      handler: async ({ params }) => {
+      params: z.strictObject({ file: z.string() }),
+      responses: {
+        200: { description: "the file", schema: z.string(), contentType: "text/javascript" },
+        ...problems(404),
+      },
+      handler: async ({ params, call }) => {
         if (params.file === "swagger-initializer.js") return script(SWAGGER_INITIALIZER);
         if (params.file === "redoc-initializer.js") return script(REDOC_INITIALIZER);
         const asset = await docsAsset(params.file);
-        if (asset === null) throw new NotFoundError("artifact", params.file);
+        if (asset === null) throw new PathNotFoundError(call.path);
         return new Response(asset.body, { headers: assetHeaders(asset.contentType) });
       },
     }),

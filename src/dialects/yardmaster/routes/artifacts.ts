@@ -51,7 +51,11 @@ export function artifactRoutes(blobs: BlobStore, limits: { readonly maxArtifactB
       id: "headArtifact",
       method: "HEAD",
       summary: "Says whether an artifact is there, and how long it is",
-      responses: { 200: { description: "it is there" }, 404: { description: "it is not there" } },
+      responses: {
+        200: { description: "it is there" },
+        404: { description: "it is not there" },
+        422: { description: "the name is no SHA-256" },
+      },
       handler: ({ params, call }) => serve(blobs, params.sha256, call),
     }),
   ];

@@ -39,7 +39,7 @@ export function jobRoutes(engine: Engine): Route[] {
       summary: "One job",
       tags: TAGS,
       params: jobPath,
-      responses: { 200: { description: "the job", schema: job }, ...problems(404) },
+      responses: { 200: { description: "the job", schema: job }, ...problems(404, 422) },
       handler: async ({ params, role }) => ok(show(await engine.read.job(jobRef(params.job)), role)),
     }),
     defineRoute({
@@ -49,7 +49,7 @@ export function jobRoutes(engine: Engine): Route[] {
       summary: "Delete a job with its log and history",
       tags: TAGS,
       params: jobPath,
-      responses: { 204: { description: "deleted" }, ...problems(404, 409, 503) },
+      responses: { 204: { description: "deleted" }, ...problems(404, 409, 422, 503) },
       handler: async ({ params }) => {
         await engine.remove(jobRef(params.job));
         return noContent();
@@ -74,7 +74,7 @@ export function jobRoutes(engine: Engine): Route[] {
       summary: "Run a final job again",
       tags: TAGS,
       params: jobPath,
-      responses: { 200: { description: "the job", schema: job }, ...problems(404, 409, 503) },
+      responses: { 200: { description: "the job", schema: job }, ...problems(404, 409, 422, 503) },
       handler: async ({ params, role }) => ok(show(await engine.retry(jobRef(params.job)), role)),
     }),
     ...historyRoutes(engine),
@@ -153,7 +153,7 @@ function historyRoutes(engine: Engine): Route[] {
       summary: "The attempts of a job",
       tags: TAGS,
       params: jobPath,
-      responses: { 200: { description: "the attempts", schema: attemptList }, ...problems(404) },
+      responses: { 200: { description: "the attempts", schema: attemptList }, ...problems(404, 422) },
       handler: async ({ params }) =>
         ok({ items: (await engine.read.attempts(jobRef(params.job))).map(attemptToWire) }),
     }),
@@ -164,7 +164,7 @@ function historyRoutes(engine: Engine): Route[] {
       summary: "The jobs that must succeed first",
       tags: TAGS,
       params: jobPath,
-      responses: { 200: { description: "the dependencies", schema: dependencyList }, ...problems(404) },
+      responses: { 200: { description: "the dependencies", schema: dependencyList }, ...problems(404, 422) },
       handler: async ({ params }) =>
         ok(dependenciesToWire(await engine.read.dependencies(jobRef(params.job)))),
     }),

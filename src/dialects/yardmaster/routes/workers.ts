@@ -52,7 +52,7 @@ export function workerRoutes(engine: Engine): Route[] {
       summary: "One worker",
       tags: TAGS,
       params: workerPath,
-      responses: { 200: { description: "the worker", schema: worker }, ...problems(404) },
+      responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 422) },
       handler: async ({ params }) => ok(workerToWire(await engine.read.worker(params.id))),
     }),
     defineRoute({
@@ -63,7 +63,7 @@ export function workerRoutes(engine: Engine): Route[] {
       summary: "Give a worker nothing more",
       tags: TAGS,
       params: workerPath,
-      responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 503) },
+      responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 422, 503) },
       handler: async ({ params }) => ok(workerToWire(await engine.drainWorker(params.id))),
     }),
   ];

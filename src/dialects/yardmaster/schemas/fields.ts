@@ -78,6 +78,10 @@ function isObject(value: unknown): boolean {
 }
 
 export const queueName = text(200, 1).meta({ description: "Name of a queue.", example: "default" });
+/** A queue that a job can be in. */
+export const ownQueueName = queueName
+  .refine((name) => name !== "*", 'expected the name of one queue; "*" stands for all of them')
+  .meta({ description: 'Name of a queue; not `"*"`, which stands for all.', example: "default" });
 export const kind = z.enum(JOB_KINDS);
 export const entityId = z.int().min(1).meta({ description: "Id of a project, task or job." });
 export const attemptNumber = z.int().min(1).max(2_147_483_647);
@@ -103,6 +107,13 @@ const memoryMb = z.int().min(0).max(1_000_000_000).meta({ description: "MiB" });
 export const resources = z
   .strictObject({ cpu, accelerators, memoryMb })
   .meta({ id: "Resources", description: "CPU slots, accelerators, and memory in MiB." });
+
+/** What a worker of any API has: some know no limits and have more than may be said here. */
+export const anyResources = z.object({
+  cpu: z.int().min(0),
+  accelerators: z.int().min(0),
+  memoryMb: z.int().min(0),
+});
 
 /** What a job needs; what is absent comes from its task, else from the defaults. */
 export const partialResources = z.strictObject({

@@ -9,6 +9,7 @@ import {
   kind,
   labels,
   optionalTime,
+  ownQueueName,
   partialResources,
   queueName,
   resources,
@@ -77,7 +78,7 @@ export const newJob = z
         'expected a key that is not a number and does not begin with "#"',
       )
       .optional(),
-    queue: queueName.default("default"),
+    queue: ownQueueName.default("default"),
     name: text(500, 1).optional(),
     projectId: entityId.optional(),
     spec: jsonObject

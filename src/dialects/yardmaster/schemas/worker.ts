@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { WORKER_STATES } from "../../../domain/worker.ts";
 import {
+  anyResources,
   attemptNumber,
   entityId,
   instant,
@@ -42,7 +43,7 @@ export const worker = z
     id: z.string(),
     name: z.string(),
     address: z.string().nullable(),
-    capacity: resources,
+    capacity: anyResources,
     labels: z.record(z.string(), z.string()),
     queues: z.array(z.string()),
     kinds: z.array(kind),
