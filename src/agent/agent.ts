@@ -7,7 +7,6 @@
  * await agent.finished;
  * ```
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type JobResult, YardmasterClient } from "@yardmaster/client";
 import { type AgentOptions, type AgentSettings, agentSettings } from "./agentOptions.ts";
@@ -27,7 +26,7 @@ import { ResultSender } from "./resultSender.ts";
 import { RUNNERS } from "./runners.ts";
 import { ServerLink } from "./serverLink.ts";
 import { Slots } from "./slots.ts";
-import { lockStateDir } from "./stateLock.ts";
+import { lockStateDir, makeStateDir } from "./stateLock.ts";
 import { startWatchdog } from "./watchdog.ts";
 import { Workspaces } from "./workspaces.ts";
 
@@ -51,12 +50,13 @@ const SETTLE_POLL_MS = 10;
 /**
  * Starts an agent. Does not wait for the server: it is tried for as long as the agent runs.
  *
- * @throws RangeError for an option out of range, StateDirError when another agent uses the state directory.
+ * @throws RangeError for an option out of range, StateDirError when another agent uses the state
+ * directory or it cannot be written.
  */
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
   const settings = agentSettings(options, [...RUNNERS.keys()]);
   const { stateDir, log } = settings;
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeStateDir(stateDir);
   const unlock = lockStateDir(stateDir);
   try {
     const mark = crypto.randomUUID();

@@ -3,6 +3,7 @@
  * lets go of it however the agent ends, `kill -9` included, so there is no stale lock to clean up.
  */
 import { Database } from "bun:sqlite";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { errorText } from "./errorText.ts";
 
@@ -13,6 +14,38 @@ export class StateDirError extends Error {
 
 /** Another agent runs on this state directory. */
 export class StateDirInUseError extends StateDirError {}
+
+/**
+ * Makes the state directory where there is none.
+ *
+ * @throws StateDirError when it cannot be made or written.
+ */
+export function makeStateDir(stateDir: string): void {
+  try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    accessSync(stateDir, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new StateDirError(`the state directory ${stateDir} cannot be used: ${reasonOf(error)}`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : null;
+  switch (code) {
+    case "EROFS":
+      return "it is on a read-only file system";
+    case "EACCES":
+    case "EPERM":
+      return "no permission to write there";
+    case "EEXIST":
+    case "ENOTDIR":
+      return "a file is in its place";
+    case "ENOSPC":
+      return "no space is left on its disk";
+    default:
+      return errorText(error);
+  }
+}
 
 /**
  * Takes the lock; returns the way to let go of it.

@@ -11,9 +11,6 @@ const START_UP_ERRORS: readonly string[] = [
   "PortInUseError",
   "ListenError",
   "StateDirError",
-  "AgentStateError",
-  "StateLockedError",
-  "StartUpError",
   "StoreUnavailableError",
 ];
 
@@ -41,8 +38,8 @@ export function endingOf(error: unknown, server: string): Ending {
   if (error instanceof ExitError) return { exitCode: error.exitCode, message: error.message };
   if (error instanceof UsageError) return { exitCode: EXIT.usage, message: error.message };
   if (error instanceof CommanderError) {
-    const isHelp = ["commander.helpDisplayed", "commander.version"].includes(error.code);
-    return { exitCode: isHelp ? EXIT.ok : EXIT.usage, message: "" };
+    // Help that was asked for and the version end with 0; help instead of a missing word does not.
+    return { exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage, message: "" };
   }
   if (error instanceof ConnectionError) {
     const message = `cannot reach a server at ${server}; start one with \`yardmaster up\`, or name another with --server`;

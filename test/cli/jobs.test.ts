@@ -111,6 +111,9 @@ describe("other commands", () => {
     await eventually("the job can be deleted", async () =>
       (await run("delete", id)).exitCode === 0 ? true : null,
     );
+    const failed = JSON.parse((await run("submit", "--json", "--wait", "false")).stdout);
+    const deleted = await run("delete", failed.key, "--json");
+    expect([deleted.exitCode, JSON.parse(deleted.stdout)]).toEqual([0, { deleted: failed.key }]);
     const gone = await run("job", id);
     expect(gone.exitCode).toBe(1);
     expect(gone.stderr).toContain("no job");

@@ -45,6 +45,33 @@ describe("wrong usage", () => {
     }
   });
 
+  test("help that was asked for ends with 0, help for want of a command with 2", async () => {
+    for (const argv of [["help"], ["help", "submit"], ["--version"]]) {
+      expect([argv, (await scratch.run(argv)).exitCode]).toEqual([argv, 0]);
+    }
+    for (const argv of [[], ["keys"]]) expect([argv, (await scratch.run(argv)).exitCode]).toEqual([argv, 2]);
+  });
+
+  test("a port that another program has is told as in use", async () => {
+    using taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const argv = ["doctor", "--listen", `127.0.0.1:${taken.port}`, "--server", NOBODY];
+    const { stdout, exitCode } = await scratch.run(argv);
+    expect(stdout).toContain(`127.0.0.1:${taken.port} is in use by another program`);
+    expect(exitCode).toBe(1);
+  });
+
+  test("a state folder that cannot be made is told with the reason", async () => {
+    const { stderr, exitCode } = await scratch.run([
+      "agent",
+      "--server",
+      NOBODY,
+      "--state-dir",
+      "/dev/null/agent",
+    ]);
+    expect(stderr).toContain("the state directory /dev/null/agent cannot be used: a file is in its place");
+    expect(exitCode).toBe(1);
+  });
+
   test("a server that is away ends with 69 and says how to start one", async () => {
     const { stderr, exitCode } = await scratch.run(["jobs", "--server", NOBODY]);
     expect(exitCode).toBe(69);

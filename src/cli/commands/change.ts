@@ -40,29 +40,34 @@ export function deleteCommand(): Command {
     summary: "delete jobs with their logs and history",
     settings: ["client"],
     examples: [["yardmaster delete 12", "refused while a worker holds the job: cancel it first"]],
-    hasJson: false,
   }).action(async (refs: string[], _options: unknown, command: Command) => {
     const invocation = invoke(command);
     await forEach(invocation, refs, async (ref) => {
       await invocation.client.deleteJob(ref);
-      return null;
+      return { deleted: ref };
     });
   });
+}
+
+/** What `delete --json` prints of a job: the API gives nothing back. */
+interface DeletedJob {
+  /** Id or key, as it was given. */
+  readonly deleted: number | string;
 }
 
 /** Does the same to every job; one refusal does not keep the others from it, but shows in the exit code. */
 async function forEach(
   { terminal, isJson }: Invocation,
   refs: readonly string[],
-  change: (ref: number | string) => Promise<Job | null>,
+  change: (ref: number | string) => Promise<Job | DeletedJob>,
 ): Promise<void> {
-  const changed: (Job | null)[] = [];
+  const changed: (Job | DeletedJob)[] = [];
   let refused = 0;
   for (const text of refs) {
     try {
       const job = await change(jobRef(text));
       changed.push(job);
-      if (!isJson) terminal.note(job === null ? `job ${text} deleted` : `job ${job.id} is ${job.state}`);
+      if (!isJson) terminal.note("deleted" in job ? `job ${text} deleted` : `job ${job.id} is ${job.state}`);
     } catch (error) {
       if (isUnreachable(error)) throw error;
       refused += 1;

@@ -62,11 +62,16 @@ function port(text: string, serverUrl: string, isServerThere: boolean): Finding 
   } catch (error) {
     if (isServerThere && serverUrl.endsWith(`:${number}`))
       return ok("port", `${text} is in use by a Yardmaster server`);
+    const isInUse = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+    if (isInUse) {
+      const advice = "end the program that has it, or choose another with --listen";
+      return fail("port", `${text} is in use by another program than ${serverUrl}`, advice);
+    }
     const reason = error instanceof Error ? error.message : String(error);
     return fail(
       "port",
       `${text} cannot be listened on: ${reason}`,
-      "end the program that has it, or choose another with --listen",
+      "choose an address of this machine with --listen, and a port that its user may use",
     );
   }
 }
