@@ -13,6 +13,7 @@ const LEASE_MS = 3_000;
 const BATCH = 5_000;
 const PAGE = 1_000;
 const READERS = 16;
+const HISTORY_TIMEOUT_MS = 5_000;
 
 export interface WhatsNextRounds {
   readonly jobs: number;
@@ -51,6 +52,8 @@ export async function whatsnextRounds({ jobs, kills, timeoutMs }: WhatsNextRound
       if (error !== stopping.signal.reason) throw error;
     });
     expect(handouts.faults).toEqual([]);
+    // Jobs of workers that vanished were given again.
+    expect(handouts.count).toBeGreaterThan(jobs);
     await checkAll(yard, projectId, jobs);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
@@ -64,16 +67,21 @@ export async function whatsnextRounds({ jobs, kills, timeoutMs }: WhatsNextRound
 }
 
 /** The first faults, each with what the server remembers of the job. */
-function historyOfFaults(yard: Yard, { faults }: Handouts): Promise<string[]> {
-  return Promise.all(
-    faults.slice(0, 5).map(async ({ job, text }) => {
-      const history =
-        job === null ? "" : JSON.stringify(await yard.client.events(job).catch(String), null, 1);
-      const attempts =
-        job === null ? "" : JSON.stringify(await yard.client.attempts(job).catch(String), null, 1);
-      return `job ${job}: ${text} ${history} ${attempts}`;
-    }),
-  );
+async function historyOfFaults(yard: Yard, { faults }: Handouts): Promise<string[]> {
+  const shown: string[] = [];
+  for (const { job, text } of faults.slice(0, 5)) {
+    const memory = job === null ? null : await historyOf(yard, job).catch(String);
+    shown.push(`job ${job}: ${text} ${JSON.stringify(memory, null, 1)}`);
+  }
+  return shown;
+}
+
+async function historyOf(yard: Yard, job: number): Promise<unknown> {
+  const options = { signal: AbortSignal.timeout(HISTORY_TIMEOUT_MS) };
+  return {
+    events: await yard.client.events(job, options),
+    attempts: await yard.client.attempts(job, options),
+  };
 }
 
 /** True each `count`th time that it is asked. */
