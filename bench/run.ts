@@ -2,7 +2,7 @@
  * Measures Yardmaster on this machine, each figure beside its limit, measured in the same run.
  *
  * ```sh
- * npm run bench                          # everything, about five minutes
+ * npm run bench                          # everything, about four minutes
  * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch
  * npm run bench -- --quick --json        # does it all work? the figures mean little
  * ```
