@@ -21,12 +21,15 @@ interface Entry {
   isDeleted: boolean;
 }
 
+type Tally = { -readonly [Key in keyof TallyChange]: TallyChange[Key] };
+
 export class Ledger {
   readonly #tx: Transaction;
   readonly #entries = new Map<number, Entry>();
   readonly #missing = new Set<number>();
   readonly #shapes = new Map<number, StoredShape>();
-  readonly #tallies = new Map<string, { -readonly [Key in keyof TallyChange]: TallyChange[Key] }>();
+  readonly #tallies = new Map<string, Tally>();
+  readonly #lastTallies: Tally[] = [];
   /** Jobs whose standing may have changed since their dependents were told. */
   readonly #unsettled = new Set<number>();
   readonly #dirty = new Set<number>();
@@ -222,6 +225,7 @@ export class Ledger {
     if (this.#deleted.length > 0) await this.#tx.deleteJobs(this.#deleted.splice(0));
     const tallies = [...this.#tallies.values()].filter((tally) => tally.change !== 0);
     this.#tallies.clear();
+    this.#lastTallies.length = 0;
     if (tallies.length > 0) await this.#tx.addTallies(tallies);
   }
 
@@ -276,10 +280,21 @@ export class Ledger {
   }
 
   #addTally(group: Omit<TallyChange, "change">, change: number): void {
+    // A batch is made of few groups, and jobs of one follow each other: the last two are looked at first.
+    for (const tally of this.#lastTallies) {
+      if (isSameGroup(tally, group)) {
+        tally.change += change;
+        return;
+      }
+    }
     const key = `${group.dialect} ${group.kind} ${group.projectId} ${group.state} ${group.queue}`;
-    const tally = this.#tallies.get(key);
-    if (tally === undefined) this.#tallies.set(key, { ...group, change });
-    else tally.change += change;
+    let tally = this.#tallies.get(key);
+    if (tally === undefined) {
+      tally = { ...group, change: 0 };
+      this.#tallies.set(key, tally);
+    }
+    tally.change += change;
+    if (this.#lastTallies.unshift(tally) > 2) this.#lastTallies.pop();
   }
 
   #announce(job: JobControl, from: JobState, to: JobState | null): void {
@@ -305,4 +320,14 @@ function pendingCause(from: JobState, to: JobState): Cause {
   if (to === "blocked") return "dependency failed";
   if (from === "blocked") return "dependency back";
   return to === "ready" ? "ready" : "dependency reopened";
+}
+
+function isSameGroup(a: Omit<TallyChange, "change">, b: Omit<TallyChange, "change">): boolean {
+  return (
+    a.state === b.state &&
+    a.queue === b.queue &&
+    a.projectId === b.projectId &&
+    a.kind === b.kind &&
+    a.dialect === b.dialect
+  );
 }
