@@ -29,7 +29,9 @@ export interface Worker extends WorkerRegistration {
   readonly isDraining: boolean;
   readonly registeredAt: number;
   readonly lastSeenAt: number;
-  /** Ids of the jobs it holds, oldest first. */
+  /** How many jobs it holds. */
+  readonly running: number;
+  /** Ids of the jobs it holds, ascending: all where one worker is asked for (up to 10,000), some in lists. */
   readonly runningJobs: readonly number[];
   /** Jobs it brought to an end, by outcome, since it first registered. */
   readonly succeeded: number;

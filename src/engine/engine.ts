@@ -315,6 +315,8 @@ export interface Reads {
   log(job: JobRef, filter: LogFilter): Promise<LogPage>;
   workers(): Promise<readonly Worker[]>;
   worker(id: string): Promise<Worker>;
+  /** The API that a worker registered with; null when there is no such worker. Costs nearly nothing. */
+  dialectOfWorker(id: string): Promise<DialectName | null>;
   projects(filter: {
     readonly status?: ProjectStatus;
     readonly name?: string;

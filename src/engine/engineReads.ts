@@ -102,6 +102,10 @@ export class EngineReads implements StoreOnlyReads {
     return task;
   }
 
+  dialectOfWorker(id: string) {
+    return this.#store.dialectOfWorker(id);
+  }
+
   ping(): Promise<void> {
     return this.#store.ping();
   }

@@ -313,6 +313,7 @@ export class LocalEngine implements Engine {
       project: (id) => reads.project(id),
       tasks: (filter) => reads.tasks(filter),
       task: (id) => reads.task(id),
+      dialectOfWorker: (id) => reads.dialectOfWorker(id),
       ping: () => reads.ping(),
       workers: () => this.#workers(null),
       worker: async (id) => {

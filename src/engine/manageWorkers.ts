@@ -29,7 +29,7 @@ export const heartbeatWorkers: Handler<"heartbeatWorker"> = (context, requests) 
     const { tx, ledger, now, settings } = context;
     await load(context, id);
     await tx.touchWorkers([{ id, lastSeenAt: now }]);
-    const held = (await tx.heldJobs([id])).map((one) => one.jobId);
+    const held = await allHeld(context, id);
     await ledger.load(held);
     const leases = await tx.leases(held);
     await tx.putLeases(
@@ -62,7 +62,7 @@ export const deleteWorkers: Handler<"deleteWorker"> = (context, requests) =>
 
 /** Puts back every job that the worker holds. */
 async function giveBack(context: BatchContext, workerId: string): Promise<void> {
-  const held = (await context.tx.heldJobs([workerId])).map((one) => one.jobId);
+  const held = await allHeld(context, workerId);
   await context.ledger.load(held);
   await context.tx.dropLeases(held);
   for (const id of held) {
@@ -74,11 +74,25 @@ async function giveBack(context: BatchContext, workerId: string): Promise<void> 
 export const listWorkers: Handler<"listWorkers"> = (context, requests) =>
   each<"listWorkers">(requests, ({ ids }) => list(context, ids));
 
+/** Ids of held jobs that are told of one worker, and of each in a list. */
+const TOLD_OF_ONE = 10_000;
+const TOLD_IN_LISTS = 100;
+
 async function list({ tx, now, settings }: BatchContext, ids: readonly string[] | null): Promise<Worker[]> {
   const stored = await tx.workers(ids);
-  const held = new Map<string, number[]>(stored.map((worker) => [worker.id, []]));
-  for (const { workerId, jobId } of await tx.heldJobs([...held.keys()])) held.get(workerId)?.push(jobId);
-  return stored.map((worker) => toWorker(worker, held.get(worker.id) ?? [], now, settings));
+  const held = await tx.heldJobs(
+    stored.map((worker) => worker.id),
+    ids?.length === 1 ? TOLD_OF_ONE : TOLD_IN_LISTS,
+  );
+  return stored.map((worker, index) => {
+    const { count, jobIds } = held[index] ?? { count: 0, jobIds: [] };
+    return toWorker(worker, { running: count, runningJobs: jobIds }, now, settings);
+  });
+}
+
+async function allHeld({ tx }: BatchContext, workerId: string): Promise<readonly number[]> {
+  const [held] = await tx.heldJobs([workerId], Number.MAX_SAFE_INTEGER);
+  return held?.jobIds ?? [];
 }
 
 async function load(context: BatchContext, id: string): Promise<Worker> {
@@ -90,10 +104,10 @@ async function load(context: BatchContext, id: string): Promise<Worker> {
 /** Adds what the clock and the leases say to what is stored. */
 function toWorker(
   { isImplicit: _, ...stored }: StoredWorker,
-  runningJobs: readonly number[],
+  held: Pick<Worker, "running" | "runningJobs">,
   now: number,
   settings: EngineSettings,
 ): Worker {
   const isOffline = stored.lastSeenAt + settings.workerOfflineMs <= now;
-  return { ...stored, runningJobs, state: isOffline ? "offline" : stored.isDraining ? "draining" : "online" };
+  return { ...stored, ...held, state: isOffline ? "offline" : stored.isDraining ? "draining" : "online" };
 }

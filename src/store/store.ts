@@ -189,10 +189,13 @@ export interface Transaction {
   overdueLeases(now: number, limit: number): Awaitable<readonly Lease[]>;
   /** Held jobs for which no lease is recorded: after a restart of a store that keeps leases in memory. */
   unleasedJobs(limit: number): Awaitable<readonly number[]>;
-  /** Ids of the jobs a worker holds, ascending. */
+  /** How many jobs each worker holds, and the ids of some of them, at most `limit` each, ascending. */
   heldJobs(
     workerIds: readonly string[],
-  ): Awaitable<readonly { readonly workerId: string; readonly jobId: number }[]>;
+    limit: number,
+  ): Awaitable<
+    readonly { readonly workerId: string; readonly count: number; readonly jobIds: readonly number[] }[]
+  >;
 
   /** Waiting jobs with all dependencies met whose time has come, soonest first. */
   dueJobs(now: number, limit: number): Awaitable<readonly number[]>;
@@ -243,7 +246,7 @@ export interface Transaction {
 }
 
 /** A worker as stored; whether it is online is a matter of the clock, which the engine reads. */
-export interface StoredWorker extends Omit<Worker, "state" | "runningJobs"> {
+export interface StoredWorker extends Omit<Worker, "state" | "running" | "runningJobs"> {
   /** It never registered: it is known by its claims, and what they offer is all that is known of its capacity. */
   readonly isImplicit: boolean;
 }
@@ -331,6 +334,8 @@ export interface StoreReads {
     readonly offset: number;
   }): Promise<readonly Task[]>;
   findTask(id: number): Promise<Task | null>;
+  /** The API of a worker; null when there is no such worker. */
+  dialectOfWorker(id: string): Promise<DialectName | null>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

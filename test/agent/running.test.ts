@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { FakeServer } from "./fakeServer.ts";
+import { type FakeJob, FakeServer } from "./fakeServer.ts";
 import { temporaryDirectory, testAgent } from "./testAgent.ts";
 import { until } from "./until.ts";
 
@@ -183,7 +183,9 @@ test("no more jobs run at a time than fit, and none is claimed twice", async () 
   await using _ = await testAgent(server, { cpu: 2 });
   const file = join(directory.path, "count");
   const jobs = Array.from({ length: 300 }, () => server.add(sh(`echo + >> ${file}; echo - >> ${file}`)));
-  for (const job of jobs) expect(await server.finished(job)).toMatchObject({ outcome: "succeeded" });
+  // On a busy machine a job claimed ahead is given back when its turn does not come, and claimed again.
+  const hasSucceeded = (job: FakeJob) => job.results.some((result) => result.outcome === "succeeded");
+  await until(() => jobs.every(hasSucceeded), "all jobs succeeded", 40_000);
   let running = 0;
   let most = 0;
   for (const line of readFileSync(file, "utf8").trim().split("\n")) {
@@ -191,7 +193,14 @@ test("no more jobs run at a time than fit, and none is claimed twice", async () 
     most = Math.max(most, running);
   }
   expect(most).toBeLessThanOrEqual(2);
-  expect(jobs.every((job) => job.attempt === 1 && job.resultsSeen === 1)).toBe(true);
+  for (const job of jobs) {
+    const released = job.results.filter((result) => result.outcome === "released");
+    expect([job.id, job.attempt, job.resultsSeen]).toEqual([
+      job.id,
+      released.length + 1,
+      released.length + 1,
+    ]);
+  }
 });
 
 test("a job larger than what is free waits, and is then given all of it", async () => {

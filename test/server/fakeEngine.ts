@@ -92,6 +92,7 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
     worker: async (id) => {
       throw new NotFoundError("worker", id);
     },
+    dialectOfWorker: async () => null,
     projects: async () => [],
     project: async (id) => {
       throw new NotFoundError("project", id);

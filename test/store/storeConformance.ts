@@ -288,7 +288,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await opened.reads.tallies()).toEqual([]);
         await commit(async (tx) => {
           expect(await tx.overdueLeases(10, 10)).toEqual([]);
-          expect(await tx.heldJobs(["w"])).toEqual([]);
+          expect(await tx.heldJobs(["w"], 9)).toEqual([{ workerId: "w", count: 0, jobIds: [] }]);
           const shapes = await tx.readyShapes();
           expect(shapes.map((shape) => shape.queue)).toEqual(["default"]);
           expect(await tx.readyHeads(shapes[0]?.shapeId ?? 0, null, 10)).toEqual([{ id: 1, priority: 0 }]);
@@ -372,13 +372,17 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
           expect((await tx.overdueLeases(100, 10)).map((one) => one.jobId)).toEqual([1]);
           expect((await tx.overdueLeases(300, 10)).map((one) => one.jobId).sort()).toEqual([1, 2, 3]);
           expect(await tx.overdueLeases(300, 2)).toHaveLength(2);
-          expect(await tx.heldJobs(["w", "x"])).toEqual([1, 2, 3].map((jobId) => ({ workerId: "w", jobId })));
+          expect(await tx.heldJobs(["w", "x"], 9)).toEqual([
+            { workerId: "w", count: 3, jobIds: [1, 2, 3] },
+            { workerId: "x", count: 0, jobIds: [] },
+          ]);
+          expect((await tx.heldJobs(["w"], 2))[0]).toMatchObject({ count: 3, jobIds: { length: 2 } });
           await tx.putLeases([{ ...lease, jobId: 1, expiresAt: 500 }]);
           await tx.dropLeases([2, 77]);
           await update(tx, 2, { state: "ready" });
           expect((await tx.overdueLeases(499, 10)).map((one) => one.jobId)).toEqual([3]);
           expect((await tx.leases([1, 2]))[0]?.expiresAt).toBe(500);
-          expect((await tx.heldJobs(["w"])).map((one) => one.jobId)).toEqual([1, 3]);
+          expect((await tx.heldJobs(["w"], 9))[0]?.jobIds).toEqual([1, 3]);
         });
       });
 
@@ -655,6 +659,8 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
           succeeded: 2,
         });
         expect(await commit(async (tx) => tx.workers(["w1", "nobody"]))).toHaveLength(1);
+        expect(await opened.reads.dialectOfWorker("w1")).toBe("whatsnext");
+        expect(await opened.reads.dialectOfWorker("nobody")).toBeNull();
         await commit(async (tx) => tx.deleteWorkers(["w1"]));
         expect(await load()).toEqual([]);
       });

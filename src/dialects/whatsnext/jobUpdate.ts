@@ -68,7 +68,9 @@ function stateChange(
 ): Pick<JobEdit, "state" | "leaseMs" | "workerId"> {
   const { status } = body;
   const is = statusOf(job.state);
-  if (!isChanged(status, is)) return {};
+  // Said again, RUNNING is a sign of life: the lease is renewed.
+  const isAlive = status === "RUNNING" && is === "RUNNING";
+  if (!isAlive && !isChanged(status, is)) return {};
   const state = stateToSet(status);
   if (state === null) {
     throw new RefusedError(`${status} is given by fetching a job and cannot be set (it is ${is})`, "status");
@@ -77,7 +79,8 @@ function stateChange(
     throw new RefusedError(`a COMPLETED job can only be put back to PENDING, not to ${status}`, "status");
   }
   if (state !== "running") return { state };
-  const isTied = job.state === "leased" && job.workerId !== UNNAMED_CLIENT;
+  const isHeld = job.state === "leased" || job.state === "running";
+  const isTied = isHeld && job.workerId !== UNNAMED_CLIENT;
   const leaseMs = isTied ? settings.clientLeaseMs : settings.runningLeaseMs;
   return { state, leaseMs, workerId: UNNAMED_CLIENT };
 }

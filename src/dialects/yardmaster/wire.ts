@@ -128,7 +128,7 @@ export function workerToWire(worker: Worker) {
     registeredAt: isoTime(worker.registeredAt),
     lastSeenAt: isoTime(worker.lastSeenAt),
     runningJobs: worker.runningJobs,
-    counts: { running: worker.runningJobs.length, succeeded: worker.succeeded, failed: worker.failed },
+    counts: { running: worker.running, succeeded: worker.succeeded, failed: worker.failed },
   };
 }
 

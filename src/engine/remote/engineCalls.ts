@@ -116,6 +116,8 @@ export function callReads(reads: StoreOnlyReads, method: string, args: readonly 
       return reads.tasks(...(args as Parameters<StoreOnlyReads["tasks"]>));
     case "task":
       return reads.task(...(args as Parameters<StoreOnlyReads["task"]>));
+    case "dialectOfWorker":
+      return reads.dialectOfWorker(...(args as [string]));
     case "ping":
       return reads.ping();
     default:

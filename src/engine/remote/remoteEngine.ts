@@ -31,6 +31,7 @@ export class RemoteEngine implements Engine {
       project: (...args) => reads.call("project", args),
       tasks: (...args) => reads.call("tasks", args),
       task: (...args) => reads.call("task", args),
+      dialectOfWorker: (...args) => reads.call("dialectOfWorker", args),
       ping: (...args) => reads.call("ping", args),
       workers: (...args) => commands.call("workers", args),
       worker: (...args) => commands.call("worker", args),

@@ -27,8 +27,10 @@ export class StoreMemory {
     return this.#leases.size;
   }
 
-  heldBy(workerId: string): number[] {
-    return [...(this.#heldBy.get(workerId) ?? [])].sort((a, b) => a - b);
+  heldBy(workerId: string, limit: number): { count: number; jobIds: number[] } {
+    const held = this.#heldBy.get(workerId);
+    if (held === undefined) return { count: 0, jobIds: [] };
+    return { count: held.size, jobIds: [...held.values().take(limit)].sort((a, b) => a - b) };
   }
 
   putLease(lease: Lease): void {

@@ -7,7 +7,15 @@
 import { Database, type Statement } from "bun:sqlite";
 import { join } from "node:path";
 import { StoreUnavailableError } from "../../domain/errors.ts";
-import type { Attempt, AttemptOutcome, Job, JobEvent, JobState, LogChunk } from "../../domain/job.ts";
+import type {
+  Attempt,
+  AttemptOutcome,
+  DialectName,
+  Job,
+  JobEvent,
+  JobState,
+  LogChunk,
+} from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import { isHeld } from "../../domain/stateMachine.ts";
 import type { JobQuery, JobRef, StoredLogPage, StoreReads, TallyRow } from "../store.ts";
@@ -50,6 +58,7 @@ export class SqliteReads implements StoreReads {
   readonly #shapes: ShapeTable;
   readonly #jobById: Statement<JobRow, [number]>;
   readonly #jobByKey: Statement<JobRow, [string]>;
+  readonly #dialectOfWorker: Statement<{ dialect: number }, [string]>;
   readonly #edgesOf: Statement<{ depends_on: number }, [number]>;
 
   /** Opens the file that a `SqliteStore` of the same directory has made. */
@@ -60,6 +69,7 @@ export class SqliteReads implements StoreReads {
     this.#shapes = new ShapeTable(this.#db, { canWrite: false });
     this.#jobById = this.#db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`);
     this.#jobByKey = this.#db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE key = ? LIMIT 1`);
+    this.#dialectOfWorker = this.#db.prepare("SELECT dialect FROM workers WHERE id = ?");
     this.#edgesOf = this.#db.prepare("SELECT depends_on FROM edges WHERE job_id = ? ORDER BY depends_on");
   }
 
@@ -288,6 +298,11 @@ export class SqliteReads implements StoreReads {
   async findTask(id: number): Promise<Task | null> {
     const row = this.#db.query<TaskRow, [number]>("SELECT * FROM tasks WHERE id = ?").get(id);
     return row === null ? null : toTask(row);
+  }
+
+  async dialectOfWorker(id: string): Promise<DialectName | null> {
+    const row = this.#dialectOfWorker.get(id);
+    return row === null ? null : dialectCode.decode(row.dialect);
   }
 
   async ping(): Promise<void> {

@@ -156,10 +156,8 @@ export class SqliteTransaction implements Transaction {
     }
     return overdue;
   }
-  heldJobs(workerIds: readonly string[]) {
-    return workerIds.flatMap((workerId) =>
-      this.#memory.heldBy(workerId).map((jobId) => ({ workerId, jobId })),
-    );
+  heldJobs(workerIds: readonly string[], limit: number) {
+    return workerIds.map((workerId) => ({ workerId, ...this.#memory.heldBy(workerId, limit) }));
   }
   unleasedJobs(limit: number): readonly number[] {
     return this.#jobs

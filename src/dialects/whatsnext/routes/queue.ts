@@ -42,8 +42,8 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
   );
 
   const requireClient = async (id: string): Promise<void> => {
-    const worker = await orNull(engine.read.worker(id));
-    if (worker?.dialect !== "whatsnext") throw new RefusedError(notFoundText("worker", id.slice(0, 200)));
+    if ((await engine.read.dialectOfWorker(id)) !== "whatsnext")
+      throw new RefusedError(notFoundText("worker", id.slice(0, 200)));
   };
 
   /** Its client will not have it: the job goes back to its place at once instead of when its lease ends. */
