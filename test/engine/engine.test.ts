@@ -516,6 +516,18 @@ describe("an edit", () => {
     expect(await yard.state(2)).toBe("waiting");
   });
 
+  test("that says running again renews the lease", async () => {
+    await yard.submit({});
+    await yard.claim("w", { leaseMs: 1_000 });
+    for (let round = 0; round < 3; round++) {
+      await yard.engine.edit(1, { state: "running", leaseMs: 60_000 });
+      await yard.pass(50_000);
+      expect(await yard.state(1)).toBe("running");
+    }
+    await yard.pass(10_001);
+    expect(await yard.state(1)).not.toBe("running");
+  });
+
   test("can take a job by hand, block it and let it go again", async () => {
     await yard.submit({});
     expect(await yard.engine.edit(1, { state: "running", workerId: "me", leaseMs: 5_000 })).toMatchObject({
