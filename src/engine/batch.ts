@@ -6,6 +6,7 @@
  */
 import type { DomainError } from "../domain/errors.ts";
 import { isDomainError } from "../domain/errors.ts";
+import type { DialectName } from "../domain/job.ts";
 import type { Transaction } from "../store/store.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
 import type { EngineSettings } from "./engine.ts";
@@ -22,7 +23,12 @@ export interface BatchContext {
   readonly now: number;
   readonly settings: EngineSettings;
   /** Things worth counting that are not events. */
-  readonly counts: { leasesLost: number; readonly waitMs: number[] };
+  readonly counts: {
+    leasesLost: number;
+    readonly waitMs: number[];
+    /** From submission to the first claim, of jobs that are counted by name. */
+    readonly firstWaits: { readonly dialect: DialectName; readonly waitMs: number }[];
+  };
 }
 
 /** Runs all commands of one kind; the outcomes stand in their order. */

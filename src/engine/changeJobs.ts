@@ -3,23 +3,21 @@
 import { pendingState } from "../domain/dependencies.ts";
 import { ConflictError, NotFoundError } from "../domain/errors.ts";
 import type { Job } from "../domain/job.ts";
-import { isFinal, isHeld, statesBefore } from "../domain/stateMachine.ts";
+import { isFinal, isHeld, isPending, statesBefore } from "../domain/stateMachine.ts";
 import type { JobControl } from "../store/store.ts";
 import { type BatchContext, each, type Handler } from "./batch.ts";
 import type { JobRef } from "./engine.ts";
 
 export const cancelJobs: Handler<"cancel"> = (context, requests) =>
-  each<"cancel">(requests, async ({ job: ref, reason }) => {
+  each<"cancel">(requests, async ({ job: ref, reason, onlyPending }) => {
     const job = await findControl(context, ref);
-    if (isFinal(job.state)) {
-      throw new ConflictError(
-        `job ${job.id} is ${job.state}; only a job that is not final can be cancelled`,
-        {
-          entity: "job",
-          state: job.state,
-          allowed: statesBefore("cancelled"),
-        },
-      );
+    if (isFinal(job.state) || (onlyPending && isHeld(job.state))) {
+      const what = onlyPending ? "only a job that no worker took yet" : "only a job that is not final";
+      throw new ConflictError(`job ${job.id} is ${job.state}; ${what} can be cancelled`, {
+        entity: "job",
+        state: job.state,
+        allowed: statesBefore("cancelled").filter((state) => !onlyPending || isPending(state)),
+      });
     }
     // Its worker hears of it with the next heartbeat, and stops it.
     if (isHeld(job.state)) await context.tx.dropLeases([job.id]);

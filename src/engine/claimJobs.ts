@@ -9,7 +9,7 @@ import type { Job } from "../domain/job.ts";
 import { compareJobs } from "../domain/ordering.ts";
 import { fits, type Resources, subtract } from "../domain/resources.ts";
 import { matches } from "../domain/shape.ts";
-import type { Head, JobControl, Lease, StoredShape, Transaction } from "../store/store.ts";
+import type { Head, JobControl, Lease, StoredShape, StoredWorker, Transaction } from "../store/store.ts";
 import type { BatchContext, Handler, Outcome } from "./batch.ts";
 import type { ClaimedJob, ClaimRequest } from "./engine.ts";
 
@@ -43,17 +43,24 @@ async function activeWorkers(
 ): Promise<Map<string, Claimant>> {
   const claims = new Map(requests.map((request) => [request.workerId, request]));
   const active = new Map<string, Claimant>();
-  for (const { id, labels, capacity, isDraining, isImplicit } of await tx.workers([...claims.keys()])) {
-    claims.delete(id);
+  for (const worker of await tx.workers([...claims.keys()])) {
+    const { id, labels, capacity, isDraining, isImplicit } = worker;
     if (!isDraining) active.set(id, { labels, capacity: isImplicit ? null : capacity });
+    if (isDraining || !isImplicit || isAsItSays(worker, claims.get(id)?.registerAs)) claims.delete(id);
   }
-  for (const [id, { capacity, queues, kinds }] of claims) {
-    const known = { id, name: id, address: null, capacity, labels: {}, queues, kinds, details: {} };
-    await tx.upsertWorkers([{ ...known, dialect: "yardmaster", isImplicit: true, now }]);
+  for (const [id, { capacity, queues, kinds, registerAs }] of claims) {
+    const known = { id, name: id, capacity, labels: {}, queues, kinds, details: {} };
+    const as = registerAs ?? { dialect: "yardmaster", address: null };
+    await tx.upsertWorkers([{ ...known, ...as, isImplicit: true, now }]);
     ledger.events.push({ type: "worker", id, state: "online" });
     active.set(id, { labels: {}, capacity: null });
   }
   return active;
+}
+
+/** Whether a worker that never registers is entered as its claim says. */
+function isAsItSays(worker: StoredWorker, as: ClaimRequest["registerAs"]): boolean {
+  return as === undefined || (as.dialect === worker.dialect && as.address === worker.address);
 }
 
 async function pick(
@@ -137,8 +144,15 @@ async function lease(
       const leaseMs = request.leaseMs ?? settings.leaseMs;
       const expiresAt = now + leaseMs;
       context.counts.waitMs.push(now - (control.readyAt ?? now));
+      if (control.attempt === 0 && settings.countedByName.includes(control.dialect)) {
+        context.counts.firstWaits.push({ dialect: control.dialect, waitMs: now - control.createdAt });
+      }
       beginAttempt(control, request.workerId, leaseMs, now);
       ledger.move(control, "leased", "claimed");
+      if (request.starts === true) {
+        control.startedAt = now;
+        ledger.move(control, "running", "started");
+      }
       leases.push({
         jobId: id,
         workerId: request.workerId,
@@ -161,7 +175,7 @@ function claimed(job: Job, control: JobControl, leaseExpiresAt: number): Claimed
     state: control.state,
     attempt: control.attempt,
     workerId: control.workerId,
-    startedAt: null,
+    startedAt: control.startedAt,
     finishedAt: null,
     progress: null,
     exitCode: null,

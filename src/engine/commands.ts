@@ -29,7 +29,7 @@ export interface CommandTypes {
   renew: { request: RenewRequest; answer: RenewAnswer };
   finish: { request: FinishRequest; answer: readonly ResultAnswer[] };
   appendLog: { request: AppendLogRequest; answer: number };
-  cancel: { request: { job: JobRef; reason: string | null }; answer: Job };
+  cancel: { request: { job: JobRef; reason: string | null; onlyPending: boolean }; answer: Job };
   retry: { request: { job: JobRef }; answer: Job };
   edit: { request: { job: JobRef; change: JobEdit }; answer: Job };
   remove: { request: { job: JobRef; force: boolean }; answer: null };

@@ -12,6 +12,7 @@ import type { Answer, CommandName, Request } from "./commands.ts";
 import type { EngineEvent, EngineSettings } from "./engine.ts";
 import { COMMAND_ORDER, HANDLERS } from "./handlers.ts";
 import { Ledger } from "./ledger.ts";
+import type { NameEvent } from "./nameCounts.ts";
 
 /** Bounds of one commit: they keep its duration, and so everyone's wait, in the tens of milliseconds. */
 const MAX_COMMANDS_PER_COMMIT = 2_000;
@@ -22,6 +23,7 @@ export interface Commit {
   readonly durationMs: number;
   readonly events: readonly EngineEvent[];
   readonly counts: BatchContext["counts"];
+  readonly nameEvents: readonly NameEvent[];
   /** Shapes of which jobs became ready, and how many. */
   readonly readied: ReadonlyMap<Shape, number>;
 }
@@ -113,15 +115,16 @@ export class Committer {
   async #commit(): Promise<void> {
     const startedAt = performance.now();
     const taken = this.#take();
-    let result: Pick<Commit, "events" | "counts" | "readied">;
+    let result: Pick<Commit, "events" | "counts" | "nameEvents" | "readied">;
     try {
       result = await this.#store.transaction(async (tx) => {
         const now = this.#clock();
-        const ledger = new Ledger(tx, now);
-        const counts = { leasesLost: 0, waitMs: [] };
+        const ledger = new Ledger(tx, now, this.#settings.countedByName);
+        const counts = { leasesLost: 0, waitMs: [], firstWaits: [] };
         const context: BatchContext = { ledger, tx, now, settings: this.#settings, counts };
         for (const name of COMMAND_ORDER) await this.#groups[name].run(context);
-        return { events: ledger.events, counts, readied: ledger.readied };
+        const { events, nameEvents, readied } = ledger;
+        return { events, counts, nameEvents, readied };
       });
     } catch (error) {
       this.#fail(error, taken);

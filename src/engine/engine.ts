@@ -59,6 +59,8 @@ export interface NewJob {
   readonly dependsOn: readonly DependencyRef[];
   readonly maxAttempts: number;
   readonly maxRecoveries: number;
+  /** First pause before a failed attempt is repeated, doubled each time; absent or null takes the engine's default. */
+  readonly backoffMs?: number | null;
   readonly timeoutMs: number | null;
   readonly runAt: number | null;
 }
@@ -88,6 +90,10 @@ export interface ClaimRequest {
   readonly waitMs: number;
   /** Length of the lease; null takes the engine's default. */
   readonly leaseMs: number | null;
+  /** The worker starts what it is given at once and says so by claiming: the jobs are `running`. Absent is no. */
+  readonly starts?: boolean;
+  /** What a worker that never registers is entered as; absent is the native API's, with no address. */
+  readonly registerAs?: { readonly dialect: DialectName; readonly address: string | null };
 }
 
 export interface ClaimedJob extends Job {
@@ -130,12 +136,16 @@ export interface FinishRequest {
     readonly result: Json;
     /** When the process was started, where the worker did not say so before. */
     readonly startedAt: number | null;
+    /** The attempt's whole output, from a worker that sends none while the job runs; kept if the result counts. */
+    readonly output?: readonly { readonly stream: LogStream; readonly text: string }[];
   }[];
 }
 
 export interface ResultAnswer {
   readonly id: number;
   readonly accepted: boolean;
+  /** Accepted, because it was counted before: its sender did not hear the answer. */
+  readonly isRepeated?: boolean;
   readonly reason: string | null;
 }
 
@@ -189,7 +199,11 @@ export interface Engine {
   finish(request: FinishRequest): Promise<readonly ResultAnswer[]>;
   /** Number of chunks that were new. */
   appendLog(request: AppendLogRequest): Promise<number>;
-  cancel(job: JobRef, reason: string | null): Promise<Job>;
+  /**
+   * @param options `onlyPending` refuses jobs that a worker holds.
+   * @throws ConflictError when the job is final
+   */
+  cancel(job: JobRef, reason: string | null, options?: { readonly onlyPending: boolean }): Promise<Job>;
   retry(job: JobRef): Promise<Job>;
   /** @throws InvalidInputError, ConflictError, NotFoundError */
   edit(job: JobRef, change: JobEdit): Promise<Job>;
@@ -239,6 +253,8 @@ export interface JobFilter {
   readonly dialect?: DialectName;
   readonly queue?: string;
   readonly projectId?: number;
+  /** Exact. */
+  readonly name?: string;
   readonly label?: { readonly key: string; readonly value: string };
   /** Text to be found in the name, the key or the queue, in any case. */
   readonly text?: string;
@@ -248,7 +264,8 @@ export interface JobPage {
   readonly items: readonly Job[];
   /** Id to go on from; null at the end. */
   readonly nextCursor: number | null;
-  readonly total: number;
+  /** Null when the caller did not want it. */
+  readonly total: number | null;
 }
 
 export interface JobDependency {
@@ -294,6 +311,14 @@ export interface Stats {
   >;
 }
 
+/** How many jobs of one group there are. */
+export interface JobTally {
+  readonly queue: string;
+  readonly kind: JobKind;
+  readonly state: JobState;
+  readonly count: number;
+}
+
 /** Everything that only looks. Methods with a `JobRef` throw `NotFoundError` for an unknown one. */
 export interface Reads {
   job(job: JobRef): Promise<Job>;
@@ -305,10 +330,14 @@ export interface Reads {
       readonly cursor: number | null;
       /** Jobs to leave out first, for APIs that count pages; costs a step for each. Absent is none. */
       readonly skip?: number;
+      /** False spares the counting, which costs where the filter has a name, a label or a text. Absent is true. */
+      readonly wantsTotal?: boolean;
     },
   ): Promise<JobPage>;
   /** Number of jobs, from the tallies: costs the same however many there are. */
   count(filter: Pick<JobFilter, "states" | "kind" | "dialect" | "queue" | "projectId">): Promise<number>;
+  /** Numbers of jobs by queue, kind and state, from the tallies: costs the same however many there are. */
+  tallies(filter: { readonly dialect?: DialectName }): Promise<readonly JobTally[]>;
   attempts(job: JobRef): Promise<readonly Attempt[]>;
   dependencies(job: JobRef): Promise<readonly JobDependency[]>;
   events(job: JobRef, after: number): Promise<readonly JobEvent[]>;
@@ -366,7 +395,28 @@ export interface Histogram {
   readonly sum: number;
 }
 
+/** Something that happened to jobs, counted since the engine started. */
+export interface NameCount {
+  readonly dialect: DialectName;
+  /** The jobs' name; `other` where more names came than are kept apart. */
+  readonly name: string;
+  readonly queue: string;
+  /** Who did it: results only; `other` where more workers came than are kept apart. */
+  readonly workerId: string | null;
+  /** `recovered` is an attempt that was lost with its worker and is repeated. */
+  readonly event: "submitted" | "succeeded" | "failed" | "cancelled" | "recovered";
+  readonly count: number;
+}
+
 export interface EngineFigures {
+  /** By the names of jobs, of the APIs that ask for it. */
+  readonly byName: readonly NameCount[];
+  /** Of the same APIs: from submission to claim, and from start to end of what ended by a result. */
+  readonly times: readonly {
+    readonly dialect: DialectName;
+    readonly waitSeconds: Histogram;
+    readonly runSeconds: Histogram;
+  }[];
   /** Commands in one commit. */
   readonly commitSize: Histogram;
   readonly commitSeconds: Histogram;
@@ -401,6 +451,8 @@ export interface EngineSettings {
   readonly retryBackoffMaxMs: number;
   /** How long past a job's time limit its worker may take to end it before the engine does. */
   readonly timeLimitGraceMs: number;
+  /** APIs whose jobs are counted by name in the figures. */
+  readonly countedByName: readonly DialectName[];
 }
 
 export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
@@ -416,4 +468,5 @@ export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   retryBackoffMs: 1_000,
   retryBackoffMaxMs: 3_600_000,
   timeLimitGraceMs: 10_000,
+  countedByName: ["executr"],
 };

@@ -3,7 +3,7 @@ import { NotFoundError } from "../domain/errors.ts";
 import type { Job } from "../domain/job.ts";
 import type { ProjectStatus } from "../domain/project.ts";
 import type { StoreReads } from "../store/store.ts";
-import type { JobFilter, JobRef, LogFilter, LogPage, Reads } from "./engine.ts";
+import type { JobFilter, JobRef, JobTally, LogFilter, LogPage, Reads } from "./engine.ts";
 import { decodePlace, encodePlace } from "./logPlace.ts";
 
 /** Text in one page of a log, about. */
@@ -30,6 +30,17 @@ export class EngineReads implements StoreOnlyReads {
 
   count(filter: Parameters<Reads["count"]>[0]) {
     return this.#store.count(filter);
+  }
+
+  async tallies({ dialect }: Parameters<Reads["tallies"]>[0]): Promise<readonly JobTally[]> {
+    const groups = new Map<string, JobTally>();
+    for (const row of await this.#store.tallies()) {
+      if (dialect !== undefined && row.dialect !== dialect) continue;
+      const { queue, kind, state } = row;
+      const key = JSON.stringify([queue, kind, state]);
+      groups.set(key, { queue, kind, state, count: row.count + (groups.get(key)?.count ?? 0) });
+    }
+    return [...groups.values()];
   }
 
   async attempts(ref: JobRef) {

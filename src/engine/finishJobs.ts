@@ -2,7 +2,7 @@
 import { afterFailure, afterLostLease, type Verdict } from "../domain/attempts.ts";
 import { backoffMs } from "../domain/backoff.ts";
 import { pendingState } from "../domain/dependencies.ts";
-import type { AttemptOutcome } from "../domain/job.ts";
+import type { AttemptOutcome, LogChunk } from "../domain/job.ts";
 import { isHeld } from "../domain/stateMachine.ts";
 import type { JobControl } from "../store/store.ts";
 import type { BatchContext, Handler, Outcome } from "./batch.ts";
@@ -22,11 +22,12 @@ export const finishJobs: Handler<"finish"> = async (context, requests) => {
       if (verdict !== "accept") {
         answers.push(
           verdict === "repeated"
-            ? { id: result.id, accepted: true, reason: null }
+            ? { id: result.id, accepted: true, isRepeated: true, reason: null }
             : { id: result.id, accepted: false, reason: verdict.refusal },
         );
         continue;
       }
+      await keepOutput(context, result);
       await settle(context, result);
       ended.push(result.id);
       count(counts, workerId, result);
@@ -40,6 +41,37 @@ export const finishJobs: Handler<"finish"> = async (context, requests) => {
   }
   return outcomes;
 };
+
+/** Longest text of one chunk of an output that came in one piece. */
+const OUTPUT_CHUNK_LENGTH = 64 * 1024;
+
+/** Keeps the output of a worker that sends it with the result. */
+async function keepOutput({ tx, ledger, now }: BatchContext, { id, attempt, output }: Result): Promise<void> {
+  if (output === undefined) return;
+  const chunks: (LogChunk & { jobId: number; attempt: number })[] = [];
+  for (const { stream, text } of output) {
+    for (let at = 0; at < text.length; ) {
+      let end = Math.min(at + OUTPUT_CHUNK_LENGTH, text.length);
+      // Not between the two halves of a character.
+      if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end++;
+      chunks.push({
+        jobId: id,
+        attempt,
+        seq: chunks.length + 1,
+        time: now,
+        stream,
+        text: text.slice(at, end),
+      });
+      at = end;
+    }
+  }
+  if (chunks.length === 0 || (await tx.insertLogChunks(chunks)) === 0) return;
+  ledger.events.push({ type: "log", jobId: id, attempt, lastSeq: chunks.length });
+}
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
+}
 
 function count(
   counts: Map<string, { succeeded: number; failed: number }>,
@@ -157,13 +189,19 @@ export async function loseAttempt(context: BatchContext, job: JobControl, reason
   applyVerdict(job, verdict);
   if (!verdict.isRepeated) {
     end(job, now);
-    job.error = `${reason}; no attempts are left`;
+    job.error = `${reason}; ${job.recoveries === 0 ? "no attempts are left" : recovered(job)}`;
     await ledger.keepAttempt(job, "timeout");
     ledger.move(job, "failed", "lease lost", job.error);
     return;
   }
+  ledger.countName(job, "recovered");
   await ledger.keepAttempt(job, "timeout");
   ledger.move(job, pendingState(job, now), "lease lost", reason);
+}
+
+function recovered({ recoveries }: JobControl): string {
+  const times = recoveries === 1 ? "once" : `${recoveries} times`;
+  return `the job was recovered ${times} already, and no attempts are left`;
 }
 
 /** Given back unrun: nothing is counted. */

@@ -5,11 +5,12 @@
  * the tally, and remembers whose dependents may be affected. `flush` writes everything, dependents included.
  */
 import { countsChange, pendingState, type Standing, standingOf } from "../domain/dependencies.ts";
-import type { AttemptOutcome, Job, JobEvent, JobState, Json } from "../domain/job.ts";
+import type { AttemptOutcome, DialectName, Job, JobEvent, JobState, Json } from "../domain/job.ts";
 import type { Shape } from "../domain/shape.ts";
 import { type Cause, checkTransition, isHeld, isPending } from "../domain/stateMachine.ts";
 import type { JobControl, JobUpdate, StoredShape, TallyChange, Transaction } from "../store/store.ts";
 import type { EngineEvent } from "./engine.ts";
+import type { NameEvent } from "./nameCounts.ts";
 
 interface Entry {
   readonly control: JobControl;
@@ -37,11 +38,16 @@ export class Ledger {
   /** How many jobs of each shape became ready: whom to wake. */
   readonly readied = new Map<Shape, number>();
   readonly events: EngineEvent[] = [];
+  /** Of jobs that are counted by name. */
+  readonly nameEvents: NameEvent[] = [];
   readonly now: number;
+  readonly #countedByName: readonly DialectName[];
 
-  constructor(tx: Transaction, now: number) {
+  /** @param countedByName APIs whose jobs are counted by name. */
+  constructor(tx: Transaction, now: number, countedByName: readonly DialectName[]) {
     this.#tx = tx;
     this.now = now;
+    this.#countedByName = countedByName;
   }
 
   get tx(): Transaction {
@@ -142,6 +148,22 @@ export class Ledger {
     this.touch(job);
     if (entry.told !== standingOf(to)) this.#unsettled.add(job.id);
     this.#announce(job, from, to);
+    if (to === "succeeded" || to === "failed" || to === "cancelled") this.countName(job, to);
+  }
+
+  /** Counts what happened to a job, where its API wants that. */
+  countName(job: JobControl, event: NameEvent["event"]): void {
+    const { dialect, name, workerId, startedAt } = job;
+    if (!this.#countedByName.includes(dialect)) return;
+    const isResult = event === "succeeded" || event === "failed";
+    this.nameEvents.push({
+      dialect,
+      name,
+      queue: this.shape(job).queue,
+      workerId: isResult ? workerId : null,
+      event,
+      ...(isResult && startedAt !== null ? { runMs: this.now - startedAt } : {}),
+    });
   }
 
   /** Keeps the facts of an attempt that ended before the job did. */
@@ -184,6 +206,9 @@ export class Ledger {
       const { id, key, dialect, kind, queue, projectId, state } = job;
       this.#addTally({ dialect, queue, kind, projectId, state }, 1);
       if (state === "ready") this.#countReadied(shape);
+      if (this.#countedByName.includes(dialect)) {
+        this.nameEvents.push({ dialect, name: job.name, queue, workerId: null, event: "submitted" });
+      }
       this.events.push({
         type: "job",
         id,

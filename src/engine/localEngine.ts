@@ -18,6 +18,7 @@ import type {
 } from "./engine.ts";
 import { EngineReads } from "./engineReads.ts";
 import { HistogramCounter, SECONDS_BOUNDS, SIZE_BOUNDS, WAIT_BOUNDS } from "./histogram.ts";
+import { NameCounts } from "./nameCounts.ts";
 import { RateCounter } from "./rates.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WaitingClaims } from "./waitingClaims.ts";
@@ -52,6 +53,7 @@ export class LocalEngine implements Engine {
   readonly #commitSeconds = new HistogramCounter(SECONDS_BOUNDS);
   readonly #claimSeconds = new HistogramCounter(SECONDS_BOUNDS);
   readonly #waitSeconds = new HistogramCounter(WAIT_BOUNDS);
+  readonly #names: NameCounts;
   readonly #rates: Readonly<Record<keyof Stats["rates"], RateCounter>>;
   #leasesLost = 0;
   #isClosed = false;
@@ -61,6 +63,7 @@ export class LocalEngine implements Engine {
     this.#reads = options.reads;
     this.#settings = options.settings;
     this.#clock = options.clock ?? Date.now;
+    this.#names = new NameCounts(options.settings.countedByName);
     const now = this.#clock();
     this.#rates = {
       submitted: new RateCounter(now),
@@ -150,8 +153,8 @@ export class LocalEngine implements Engine {
     return this.#run("appendLog", request, bytes);
   }
 
-  cancel(job: number | string, reason: string | null) {
-    return this.#run("cancel", { job, reason });
+  cancel(job: number | string, reason: string | null, options?: { readonly onlyPending: boolean }) {
+    return this.#run("cancel", { job, reason, onlyPending: options?.onlyPending ?? false });
   }
 
   retry(job: number | string) {
@@ -230,6 +233,7 @@ export class LocalEngine implements Engine {
 
   async figures(): Promise<EngineFigures> {
     return {
+      ...this.#names.read(),
       commitSize: this.#commitSize.read(),
       commitSeconds: this.#commitSeconds.read(),
       claimSeconds: this.#claimSeconds.read(),
@@ -279,6 +283,8 @@ export class LocalEngine implements Engine {
     this.#commitSeconds.add(commit.durationMs / 1_000);
     this.#leasesLost += commit.counts.leasesLost;
     for (const waitMs of commit.counts.waitMs) this.#waitSeconds.add(waitMs / 1_000);
+    for (const event of commit.nameEvents) this.#names.add(event);
+    for (const { dialect, waitMs } of commit.counts.firstWaits) this.#names.waited(dialect, waitMs);
     this.#countRates(commit.events);
     if (commit.readied.size > 0) this.#waiting.wakeFor(commit.readied);
     if (commit.events.length === 0) return;
@@ -305,6 +311,7 @@ export class LocalEngine implements Engine {
       job: (ref) => reads.job(ref),
       jobs: (filter, page) => reads.jobs(filter, page),
       count: (filter) => reads.count(filter),
+      tallies: (filter) => reads.tallies(filter),
       attempts: (ref) => reads.attempts(ref),
       dependencies: (ref) => reads.dependencies(ref),
       events: (ref, after) => reads.events(ref, after),

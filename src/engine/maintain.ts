@@ -81,13 +81,15 @@ async function readyDue({ tx, ledger, now }: BatchContext): Promise<number> {
   return ids.length;
 }
 
-async function deleteOld({ tx, ledger, now, settings }: BatchContext): Promise<number> {
+async function deleteOld(context: BatchContext): Promise<number> {
+  const { tx, ledger, now, settings } = context;
   let deleted = 0;
   for (const [state, keepMs] of keeps(settings)) {
     if (keepMs === null || deleted >= PER_ROUND) continue;
     const ids = await tx.finishedBefore(state, now - keepMs, PER_ROUND - deleted);
     if (ids.length === 0) continue;
     await ledger.load(ids);
+    if (state !== "succeeded") await giveUpDependents(context, ids);
     for (const id of ids) {
       const job = ledger.get(id);
       if (job?.state === state) ledger.delete(job);
@@ -95,6 +97,23 @@ async function deleteOld({ tx, ledger, now, settings }: BatchContext): Promise<n
     deleted += ids.length;
   }
   return deleted;
+}
+
+/**
+ * What waits for a job that is deleted for its age can never run: nobody retried the job while it was kept. It is
+ * cancelled, and so deleted itself when its own time is over.
+ */
+async function giveUpDependents({ tx, ledger, now }: BatchContext, ids: readonly number[]): Promise<void> {
+  const edges = await tx.dependents(ids);
+  await ledger.load(edges.map((edge) => edge.jobId));
+  for (const { jobId, dependsOn } of edges) {
+    const job = ledger.get(jobId);
+    const needed = ledger.get(dependsOn);
+    if (job?.state !== "blocked" || needed === undefined) continue;
+    job.finishedAt = now;
+    job.error = `job ${dependsOn}, which it depends on, ended as ${needed.state} and is not kept any longer`;
+    ledger.move(job, "cancelled", "cancelled", job.error);
+  }
 }
 
 function keeps(settings: EngineSettings): [FinalState, number | null][] {

@@ -285,7 +285,13 @@ async function insert(context: BatchContext, accepted: readonly Accepted[]): Pro
     const readyAt = state === "ready" ? now : null;
     const made = { id, key: key ?? String(id), state, dependsOn: ids, createdAt: now, readyAt };
     const job = submittedJob(asked, task, made);
-    rows.push({ ...job, key, shapeId: shapeIds[index] as number, backoffMs: null, ...counts });
+    rows.push({
+      ...job,
+      key,
+      shapeId: shapeIds[index] as number,
+      backoffMs: asked.backoffMs ?? null,
+      ...counts,
+    });
     created.push({ job, shape: shapes[index] as Shape });
   }
   await tx.insertJobs(rows);

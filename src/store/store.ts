@@ -67,6 +67,8 @@ export interface JobControl {
   readonly id: number;
   readonly key: string;
   readonly dialect: DialectName;
+  /** As it was when the record was first read. */
+  readonly name: string;
   shapeId: number;
   readonly projectId: number | null;
   readonly maxAttempts: number;
@@ -257,6 +259,8 @@ export interface JobQuery {
   readonly dialect?: DialectName;
   readonly queue?: string;
   readonly projectId?: number;
+  /** Exact. */
+  readonly name?: string;
   readonly label?: { readonly key: string; readonly value: string };
   readonly text?: string;
 }
@@ -286,8 +290,14 @@ export interface StoreReads {
       readonly cursor: number | null;
       /** Jobs to leave out first, for APIs that count pages; costs a step for each. Absent is none. */
       readonly skip?: number;
+      /** False spares the counting: `total` is null. Absent is true. */
+      readonly wantsTotal?: boolean;
     },
-  ): Promise<{ readonly items: readonly Job[]; readonly nextCursor: number | null; readonly total: number }>;
+  ): Promise<{
+    readonly items: readonly Job[];
+    readonly nextCursor: number | null;
+    readonly total: number | null;
+  }>;
   /** Number of jobs by the tallies. */
   count(query: Pick<JobQuery, "states" | "kind" | "dialect" | "queue" | "projectId">): Promise<number>;
   /** Ended attempts and the current one, by number. */

@@ -277,7 +277,9 @@ describe("a result", () => {
     await yard.submit({ maxAttempts: 2 });
     await yard.claim("w");
     await yard.finish("w", 1, 1, "failed");
-    expect(await yard.finish("w", 1, 1, "failed")).toEqual([{ id: 1, accepted: true, reason: null }]);
+    expect(await yard.finish("w", 1, 1, "failed")).toEqual([
+      { id: 1, accepted: true, isRepeated: true, reason: null },
+    ]);
     await yard.pass(60_000);
     await yard.claim("w");
     expect(await yard.finish("w", 1, 1, "failed")).toMatchObject([{ accepted: true }]);
@@ -376,7 +378,107 @@ describe("time", () => {
   });
 });
 
+describe("jobs that are taken away for their age", () => {
+  test("take the hope of those that wait for them: they are cancelled, and go in their own time", async () => {
+    await yard.dispose();
+    yard = await TestEngine.open({ retainFailedMs: 5_000, retainCancelledMs: 2_000 });
+    await yard.submit({}, { dependsOn: [{ item: 0 }] }, { dependsOn: [{ item: 1 }] });
+    await yard.claim("w");
+    await yard.finish("w", 1, 1, "failed");
+    expect([await yard.state(2), await yard.state(3)]).toEqual(["blocked", "blocked"]);
+    await yard.pass(5_001);
+    expect(await yard.engine.read.job(2)).toMatchObject({
+      state: "cancelled",
+      error: "job 1, which it depends on, ended as failed and is not kept any longer",
+    });
+    await yard.pass(2_001);
+    expect(await yard.engine.read.job(3)).toMatchObject({ state: "cancelled" });
+    await yard.pass(2_001);
+    expect(await yard.engine.read.count({})).toBe(0);
+  });
+});
+
+describe("workers that never register", () => {
+  test("are entered as their claims say, and start what they are given at once", async () => {
+    await yard.submit({});
+    const registerAs = { dialect: "executr", address: "host-1" } as const;
+    const [job] = await yard.claim("w", { starts: true, registerAs });
+    expect(job).toMatchObject({ state: "running", startedAt: yard.now });
+    expect(await yard.engine.read.attempts(1)).toMatchObject([
+      { workerId: "w", workerAddress: "host-1", startedAt: yard.now },
+    ]);
+    expect(await yard.engine.read.worker("w")).toMatchObject({ dialect: "executr", running: 1 });
+    await yard.claim("w", { registerAs: { dialect: "executr", address: "host-2" } });
+    expect(await yard.engine.read.worker("w")).toMatchObject({ address: "host-2" });
+    await yard.pass(10_001);
+    expect(await yard.state(1)).toBe("failed");
+  });
+
+  test("give the whole output with the result, which is kept only where the result counts", async () => {
+    await yard.submit({ maxAttempts: 2, backoffMs: 60_000 });
+    await yard.claim("w");
+    const long = "é😀x".repeat(40_000);
+    const output = [
+      { stream: "stdout", text: long },
+      { stream: "stderr", text: "" },
+      { stream: "stderr", text: "oh" },
+    ] as const;
+    const result = { id: 1, attempt: 1, outcome: "failed", exitCode: 1, error: null, result: null } as const;
+    const finish = (workerId: string) =>
+      yard.engine.finish({ workerId, results: [{ ...result, startedAt: null, output }] });
+    expect(await finish("x")).toMatchObject([{ accepted: false }]);
+    expect((await yard.engine.read.log(1, {})).items).toEqual([]);
+    expect(await finish("w")).toEqual([{ id: 1, accepted: true, reason: null }]);
+    expect(await finish("w")).toMatchObject([{ accepted: true, isRepeated: true }]);
+    const { items } = await yard.engine.read.log(1, {});
+    const text = (stream: string) =>
+      items.flatMap((chunk) => (chunk.stream === stream ? [chunk.text] : [])).join("");
+    expect(text("stdout") === long).toBe(true);
+    expect(text("stderr")).toBe("oh");
+    expect(items.some((chunk) => /[\ud800-\udbff]$/.test(chunk.text))).toBe(false);
+
+    expect(await yard.state(1)).toBe("waiting");
+    await yard.pass(59_999);
+    expect(await yard.claim("w")).toEqual([]);
+    await yard.pass(1);
+    expect(await yard.claim("w")).toMatchObject([{ id: 1, attempt: 2 }]);
+  });
+});
+
+describe("counts by name", () => {
+  test("tell what was submitted, how it ended and by whom, for the APIs that want it", async () => {
+    const job = { dialect: "executr", queue: "q", name: "render" } as const;
+    await yard.submit(job, job, job, { name: "native" });
+    await yard.claim("w", { queues: ["q"], max: 2 });
+    yard.now += 3_000;
+    await yard.finish("w", 1, 1, "succeeded");
+    await yard.finish("w", 2, 1, "failed");
+    await yard.engine.cancel(3, null);
+    const { byName, times } = await yard.engine.figures();
+    const counted = byName.map(({ event, workerId, count }) => `${event} ${workerId} ${count}`);
+    expect(counted.sort()).toEqual(["cancelled null 1", "failed w 1", "submitted null 3", "succeeded w 1"]);
+    expect(byName.every(({ dialect, name }) => dialect === "executr" && name === "render")).toBe(true);
+    expect(times).toMatchObject([
+      { dialect: "executr", waitSeconds: { count: 2, sum: 0 }, runSeconds: { count: 2, sum: 6 } },
+    ]);
+    expect(await yard.engine.read.tallies({ dialect: "executr" })).toEqual(
+      expect.arrayContaining([
+        { queue: "q", kind: "command", state: "succeeded", count: 1 },
+        { queue: "q", kind: "command", state: "cancelled", count: 1 },
+      ]),
+    );
+  });
+});
+
 describe("cancel, retry and delete", () => {
+  test("leave a job alone that a worker holds, where only pending ones are meant", async () => {
+    await yard.submit({}, {});
+    await yard.claim("w", { max: 1 });
+    await expect(yard.engine.cancel(1, null, { onlyPending: true })).rejects.toThrow(ConflictError);
+    expect(await yard.engine.cancel(2, null, { onlyPending: true })).toMatchObject({ state: "cancelled" });
+    expect(await yard.state(1)).toBe("leased");
+  });
+
   test("stop a running job: its worker hears of it, and its result does not count", async () => {
     await yard.submit({});
     await yard.claim("w");

@@ -84,6 +84,7 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
     job,
     jobs: async () => ({ items: [aJob()], nextCursor: 35, total: 1 }),
     count: async () => 1,
+    tallies: async () => [{ queue: "default", kind: "command", state: "ready", count: 7 }],
     attempts: (ref) => job(ref).then(() => []),
     dependencies: (ref) => job(ref).then(() => []),
     events: (ref) => job(ref).then(() => []),
@@ -157,6 +158,8 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
       return () => listeners.delete(listener);
     },
     figures: async () => ({
+      byName: [],
+      times: [],
       commitSize: histogram,
       commitSeconds: histogram,
       claimSeconds: histogram,

@@ -591,6 +591,21 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await list({ text: "ALPH" })).toEqual([[1], 1, null]);
         expect(await list({ text: "0%" })).toEqual([[3], 1, null]);
         expect(await list({ text: "u_1" })).toEqual([[2], 1, null]);
+        expect(await list({ states: ["waiting", "ready"] }, { limit: 2, skip: 1 })).toEqual([[3, 2], 4, 2]);
+        expect(await list({ states: ["ready", "waiting"] }, { order: "oldest", cursor: 1 })).toEqual([
+          [2, 3, 4],
+          4,
+          null,
+        ]);
+        expect(await list({ name: "alpha" })).toEqual([[1], 1, null]);
+        expect(await list({ dialect: "executr", name: "100%", states: ["ready", "failed"] })).toEqual([
+          [3],
+          1,
+          null,
+        ]);
+        expect(await list({ dialect: "executr", name: "100" })).toEqual([[], 0, null]);
+        expect(await list({ dialect: "executr", states: ["ready"], queue: "gpu_1" })).toEqual([[], 0, null]);
+        expect(await list({ name: "alpha" }, { wantsTotal: false })).toEqual([[1], null, null]);
       });
     });
 

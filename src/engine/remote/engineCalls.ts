@@ -100,6 +100,8 @@ export function callReads(reads: StoreOnlyReads, method: string, args: readonly 
       return reads.jobs(...(args as Parameters<StoreOnlyReads["jobs"]>));
     case "count":
       return reads.count(...(args as Parameters<StoreOnlyReads["count"]>));
+    case "tallies":
+      return reads.tallies(...(args as Parameters<StoreOnlyReads["tallies"]>));
     case "attempts":
       return reads.attempts(...(args as Parameters<StoreOnlyReads["attempts"]>));
     case "dependencies":

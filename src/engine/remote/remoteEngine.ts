@@ -23,6 +23,7 @@ export class RemoteEngine implements Engine {
       job: (...args) => reads.call("job", args),
       jobs: (...args) => reads.call("jobs", args),
       count: (...args) => reads.call("count", args),
+      tallies: (...args) => reads.call("tallies", args),
       attempts: (...args) => reads.call("attempts", args),
       dependencies: (...args) => reads.call("dependencies", args),
       events: (...args) => reads.call("events", args),

@@ -3,13 +3,23 @@ import type { JobQuery } from "../store.ts";
 import { dialectCode, kindCode, stateCode } from "./codes.ts";
 
 export interface JobFilterSql {
-  /** An index to walk, where the planner would choose worse. */
-  readonly index: string;
+  /** What to read from: a table, with an index to walk where the planner would choose worse. */
+  readonly from: string;
   readonly where: string;
   readonly values: readonly (string | number)[];
 }
 
-export function jobFilter(query: JobQuery): JobFilterSql {
+/**
+ * One filter for each state where several are asked for: each is one walk along an index in the order of the ids,
+ * and what they find is merged. One filter on all of them would sort everything that matches.
+ */
+export function jobFilters(query: JobQuery): readonly JobFilterSql[] {
+  const { states } = query;
+  if (states === undefined || states.length < 2) return [jobFilter(query)];
+  return [...new Set(states)].map((state) => jobFilter({ ...query, states: [state] }));
+}
+
+function jobFilter(query: JobQuery): JobFilterSql {
   const conditions: string[] = [];
   const values: (string | number)[] = [];
   const add = (condition: string, ...bound: (string | number)[]) => {
@@ -21,6 +31,7 @@ export function jobFilter(query: JobQuery): JobFilterSql {
   }
   if (query.projectId !== undefined) add("project_id = ?", query.projectId);
   if (query.dialect !== undefined) add("dialect = ?", dialectCode.encode(query.dialect));
+  if (query.name !== undefined) add("name = ?", query.name);
   if (query.queue !== undefined) add("shape_id IN (SELECT id FROM shapes WHERE queue = ?)", query.queue);
   if (query.kind !== undefined) {
     add("shape_id IN (SELECT id FROM shapes WHERE kind = ?)", kindCode.encode(query.kind));
@@ -39,8 +50,23 @@ export function jobFilter(query: JobQuery): JobFilterSql {
     );
   }
   return {
-    index: query.states?.length === 1 && query.projectId === undefined ? "INDEXED BY jobs_state" : "",
+    from: `jobs ${index(query, add)}`,
     where: conditions.length === 0 ? "true" : conditions.join(" AND "),
     values,
   };
+}
+
+/** Where the first APIs' jobs are listed by project, the later ones' are by name and state. */
+const FIRST_LISTED_BY_NAME = dialectCode.encode("executr");
+
+function index(query: JobQuery, add: (condition: string) => void): string {
+  const isListedByName =
+    query.dialect !== undefined && dialectCode.encode(query.dialect) >= FIRST_LISTED_BY_NAME;
+  if (query.projectId !== undefined) return "";
+  if (isListedByName && (query.name !== undefined || query.states !== undefined)) {
+    // The words of the index itself: it holds these jobs only.
+    add(`dialect >= ${FIRST_LISTED_BY_NAME}`);
+    return query.name === undefined ? "INDEXED BY jobs_dialect_state" : "INDEXED BY jobs_name";
+  }
+  return query.states === undefined ? "" : "INDEXED BY jobs_state";
 }

@@ -8,6 +8,7 @@ export interface ControlRow {
   id: number;
   key: string | null;
   dialect: number;
+  name: string;
   shape_id: number;
   project_id: number | null;
   max_attempts: number;
@@ -36,7 +37,7 @@ export interface ControlRow {
 }
 
 export const CONTROL_COLUMNS = `
-  id, key, dialect, shape_id, project_id, max_attempts, max_recoveries, timeout_ms, backoff_ms, created_at,
+  id, key, dialect, name, shape_id, project_id, max_attempts, max_recoveries, timeout_ms, backoff_ms, created_at,
   priority, state, unmet, doomed, attempt, spent, recoveries, run_at, worker_id, lease_ms, leased_at,
   started_at, finished_at, ready_at, updated_at, progress, exit_code, error`;
 
@@ -45,6 +46,7 @@ export function toControl(row: ControlRow): JobControl {
     id: row.id,
     key: row.key ?? String(row.id),
     dialect: dialectCode.decode(row.dialect),
+    name: row.name,
     shapeId: row.shape_id,
     projectId: row.project_id,
     maxAttempts: row.max_attempts,
