@@ -41,11 +41,16 @@ export class JobWatch {
 
   #ring(events: readonly EngineEvent[]): void {
     for (const event of events) {
-      if (event.type === "worker") continue;
+      if (event.type === "resync") for (const bells of this.#watchers.values()) ringAll(bells);
+      if (event.type === "worker" || event.type === "resync") continue;
       const bells = this.#watchers.get(event.type === "job" ? event.id : event.jobId);
-      if (bells !== undefined) for (const bell of bells) bell.ring();
+      if (bells !== undefined) ringAll(bells);
     }
   }
+}
+
+function ringAll(bells: ReadonlySet<Bell>): void {
+  for (const bell of bells) bell.ring();
 }
 
 class Bell {

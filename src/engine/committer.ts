@@ -13,6 +13,7 @@ import type { EngineEvent, EngineSettings } from "./engine.ts";
 import { COMMAND_ORDER, HANDLERS } from "./handlers.ts";
 import { Ledger } from "./ledger.ts";
 import type { NameEvent } from "./nameCounts.ts";
+import { encodeNotice } from "./notice.ts";
 
 /** Bounds of one commit: they keep its duration, and so everyone's wait, in the tens of milliseconds. */
 const MAX_COMMANDS_PER_COMMIT = 2_000;
@@ -30,6 +31,8 @@ export interface Commit {
 
 export interface CommitterOptions {
   readonly store: Store;
+  /** Tells this engine's announcements from those of others on the same store. */
+  readonly serverId: string;
   readonly settings: EngineSettings;
   readonly clock: () => number;
   /** Called after each commit, before its callers are answered. */
@@ -41,6 +44,7 @@ export class Committer {
   readonly #settings: EngineSettings;
   readonly #clock: () => number;
   readonly #onCommit: (commit: Commit) => void;
+  readonly #serverId: string;
   readonly #groups: { readonly [Name in CommandName]: CommandGroup<Name> } = makeGroups();
   #queuedCommands = 0;
   #queuedBytes = 0;
@@ -52,6 +56,7 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#store = options.store;
+    this.#serverId = options.serverId;
     this.#settings = options.settings;
     this.#clock = options.clock;
     this.#onCommit = options.onCommit;
@@ -124,6 +129,9 @@ export class Committer {
         const context: BatchContext = { ledger, tx, now, settings: this.#settings, counts };
         for (const name of COMMAND_ORDER) await this.#groups[name].run(context);
         const { events, nameEvents, readied } = ledger;
+        if (this.#store.isShared && (events.length > 0 || readied.size > 0)) {
+          await tx.announce(encodeNotice(this.#serverId, readied, events));
+        }
         return { events, counts, nameEvents, readied };
       });
     } catch (error) {

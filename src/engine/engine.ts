@@ -384,7 +384,9 @@ export type EngineEvent =
       readonly time: number;
     }
   | { readonly type: "log"; readonly jobId: number; readonly attempt: number; readonly lastSeq: number }
-  | { readonly type: "worker"; readonly id: string; readonly state: WorkerState };
+  | { readonly type: "worker"; readonly id: string; readonly state: WorkerState }
+  /** Something changed on another server, and it is not known what: look again. */
+  | { readonly type: "resync" };
 
 /** A histogram in the form that Prometheus wants: counts per bucket, not cumulative. */
 export interface Histogram {

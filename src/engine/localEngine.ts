@@ -19,6 +19,7 @@ import type {
 import { EngineReads } from "./engineReads.ts";
 import { HistogramCounter, SECONDS_BOUNDS, SIZE_BOUNDS, WAIT_BOUNDS } from "./histogram.ts";
 import { NameCounts } from "./nameCounts.ts";
+import { decodeNotice, MISSED_NOTICE } from "./notice.ts";
 import { RateCounter } from "./rates.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WaitingClaims } from "./waitingClaims.ts";
@@ -45,6 +46,8 @@ export class LocalEngine implements Engine {
   readonly #committer: Committer;
   readonly #upkeep: Upkeep;
   readonly #waiting = new WaitingClaims();
+  readonly #serverId = Bun.randomUUIDv7();
+  readonly #stopListening: () => void;
   readonly #listeners = new Set<(events: readonly EngineEvent[]) => void>();
   /** When each worker was last heard from; stored now and then. */
   readonly #seen = new Map<string, number>();
@@ -62,7 +65,8 @@ export class LocalEngine implements Engine {
     this.#store = options.store;
     this.#reads = options.reads;
     this.#settings = options.settings;
-    this.#clock = options.clock ?? Date.now;
+    this.#clock = options.clock ?? (() => options.store.clock());
+    this.#stopListening = options.store.listen((text) => this.#onNotice(text));
     this.#names = new NameCounts(options.settings.countedByName);
     const now = this.#clock();
     this.#rates = {
@@ -72,6 +76,7 @@ export class LocalEngine implements Engine {
     };
     this.#committer = new Committer({
       store: options.store,
+      serverId: this.#serverId,
       settings: options.settings,
       clock: this.#clock,
       onCommit: (commit) => this.#onCommit(commit),
@@ -248,6 +253,7 @@ export class LocalEngine implements Engine {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#stopListening();
     this.#waiting.wakeAll();
     await this.#upkeep.stop();
     await this.#committer.close();
@@ -289,6 +295,17 @@ export class LocalEngine implements Engine {
     if (commit.readied.size > 0) this.#waiting.wakeFor(commit.readied);
     if (commit.events.length === 0) return;
     for (const listener of this.#listeners) listener(commit.events);
+  }
+
+  /** What another server of the same store committed. */
+  #onNotice(text: string | null): void {
+    const notice = text === null ? MISSED_NOTICE : decodeNotice(text);
+    if (notice.serverId === this.#serverId) return;
+    if (notice.readied === null) this.#waiting.tryAll();
+    else this.#waiting.wakeFor(notice.readied);
+    const events = notice.events ?? [{ type: "resync" } as const];
+    if (events.length === 0) return;
+    for (const listener of this.#listeners) listener(events);
   }
 
   #countRates(events: readonly EngineEvent[]): void {

@@ -15,6 +15,12 @@ export const IDEMPOTENCY_KEEP_MS = 86_400_000;
 export const maintain: Handler<"maintain"> = (context, requests) =>
   each<"maintain">(requests, async ({ seen }) => {
     if (seen.length > 0) await context.tx.touchWorkers(seen);
+    const { isMine, lastAt } = await context.tx.beginUpkeep(context.now);
+    if (!isMine) return { hasMore: false, nextDueAt: null };
+    if (lastAt !== null && context.now - lastAt > pauseMs(context.settings)) {
+      // No server could take a heartbeat meanwhile: machine suspended, all servers down, store away.
+      await context.tx.graceLeases(context.now + context.settings.leaseMs);
+    }
     const handled = [
       await grantGrace(context),
       await endOverdue(context),
@@ -25,6 +31,11 @@ export const maintain: Handler<"maintain"> = (context, requests) =>
     await context.ledger.flush();
     return { hasMore: handled.some((count) => count >= PER_ROUND), nextDueAt: await context.tx.nextDueAt() };
   });
+
+/** Upkeep that comes so late was held up, and with it the workers' heartbeats. */
+function pauseMs({ maintenanceMs }: EngineSettings): number {
+  return Math.max(10 * maintenanceMs, 5_000);
+}
 
 /** After a restart every held job gets one full lease: its worker may well be alive. */
 async function grantGrace({ tx, ledger, now, settings }: BatchContext): Promise<number> {

@@ -56,6 +56,12 @@ export class WaitingClaims {
     }
   }
 
+  /** Lets every claim try again. */
+  tryAll(): void {
+    for (const waiter of [...this.#waiters]) waiter.wake(true);
+  }
+
+  /** Ends every wait. */
   wakeAll(): void {
     for (const waiter of [...this.#waiters]) waiter.wake(false);
   }

@@ -199,6 +199,19 @@ export interface Transaction {
     readonly { readonly workerId: string; readonly count: number; readonly jobIds: readonly number[] }[]
   >;
 
+  /** No lease runs out, and no deadline passes, before `until`. */
+  graceLeases(until: number): Awaitable<void>;
+  /**
+   * Asks to do the upkeep in this transaction: of several servers on one store one at a time may. Says when any
+   * of them did it last; null when that is not known, because the store was just opened.
+   */
+  beginUpkeep(now: number): Awaitable<{ readonly isMine: boolean; readonly lastAt: number | null }>;
+  /**
+   * Tells the other servers of this store, once the transaction is committed; without others it does nothing.
+   * @param text at most `MAX_ANNOUNCEMENT_BYTES` as UTF-8
+   */
+  announce(text: string): Awaitable<void>;
+
   /** Waiting jobs with all dependencies met whose time has come, soonest first. */
   dueJobs(now: number, limit: number): Awaitable<readonly number[]>;
   /** Time of the next job that waits for its time; null when none does. */
@@ -350,7 +363,19 @@ export interface StoreReads {
   close(): Promise<void>;
 }
 
+/** Longest text of one announcement: what a PostgreSQL notification holds. */
+export const MAX_ANNOUNCEMENT_BYTES = 7_900;
+
 export interface Store {
+  /** Whether several servers may work on this store at one time. */
+  readonly isShared: boolean;
+  /** Milliseconds since 1970 on the clock that all servers of this store go by. */
+  clock(): number;
+  /**
+   * Calls `listener` with what other servers announced, each time soon after their commit; with null when some
+   * of it may have been missed. Returns the way to stop.
+   */
+  listen(listener: (text: string | null) => void): () => void;
   /**
    * Runs `work` in one transaction, and makes it durable before resolving. When `work` throws, nothing of it
    * stays and the error passes through; when the store itself cannot write, `StoreUnavailableError`.

@@ -378,6 +378,24 @@ describe("time", () => {
   });
 });
 
+describe("upkeep that was held up", () => {
+  test("gives every lease a full period: its worker could not be heard", async () => {
+    await yard.dispose();
+    yard = await TestEngine.open({ maintenanceMs: 1_000, leaseMs: 30_000 });
+    await yard.submit({}, {});
+    await yard.claim("w", { max: 1 });
+    await yard.pass(9_000);
+    await yard.pass(60_000);
+    expect(await yard.state(1)).toBe("leased");
+    await yard.pass(9_999);
+    await yard.pass(9_999);
+    expect(await yard.state(1)).toBe("leased");
+    await yard.pass(9_999);
+    await yard.pass(9_999);
+    expect(await yard.state(1)).toBe("failed");
+  });
+});
+
 describe("jobs that are taken away for their age", () => {
   test("take the hope of those that wait for them: they are cancelled, and go in their own time", async () => {
     await yard.dispose();

@@ -9,6 +9,8 @@ import type { JobInsert, JobUpdate, Store, StoreReads, Transaction } from "../..
 export interface OpenStore {
   readonly store: Store;
   readonly reads: StoreReads;
+  /** Opens the same data once more beside this one, as another server would; absent where only one may. */
+  beside?(): Promise<OpenStore>;
   /** Closes it and opens the same data again, as a restarted server would. */
   reopen(): Promise<OpenStore>;
   /** Closes it and removes the data. */
@@ -386,6 +388,25 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         });
       });
 
+      test("may all be made to last, with their deadlines", async () => {
+        const lease = { workerId: "w", attempt: 1 };
+        await commit((tx) => insert(tx, [{}, {}]));
+        await commit(async (tx) => {
+          for (const id of [1, 2])
+            await update(tx, id, { state: "leased", workerId: "w", attempt: 1, leaseMs: 10 });
+          await tx.putLeases([
+            { ...lease, jobId: 1, expiresAt: 100, deadlineAt: 150 },
+            { ...lease, jobId: 2, expiresAt: 900, deadlineAt: null },
+          ]);
+          await tx.graceLeases(500);
+        });
+        await commit(async (tx) => {
+          expect(await tx.overdueLeases(499, 10)).toEqual([]);
+          expect((await tx.overdueLeases(500, 10)).map((one) => one.jobId)).toEqual([1]);
+          expect((await tx.overdueLeases(899, 10)).map((one) => one.jobId)).toEqual([1]);
+        });
+      });
+
       test("are told of as missing after a restart that lost them, and only then", async () => {
         await commit((tx) => insert(tx, [{}, {}]));
         await commit(async (tx) => {
@@ -606,6 +627,60 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await list({ dialect: "executr", name: "100" })).toEqual([[], 0, null]);
         expect(await list({ dialect: "executr", states: ["ready"], queue: "gpu_1" })).toEqual([[], 0, null]);
         expect(await list({ name: "alpha" }, { wantsTotal: false })).toEqual([[1], null, null]);
+      });
+    });
+
+    describe("upkeep", () => {
+      test("is told when it was done last", async () => {
+        expect(await commit(async (tx) => tx.beginUpkeep(5_000))).toMatchObject({ isMine: true });
+        expect(await commit(async (tx) => tx.beginUpkeep(6_000))).toEqual({ isMine: true, lastAt: 5_000 });
+        expect(await commit(async (tx) => tx.beginUpkeep(7_000))).toEqual({ isMine: true, lastAt: 6_000 });
+      });
+
+      test("is one server's at a time, and any server's the next moment", async () => {
+        const other = await opened.beside?.();
+        if (other === undefined) return;
+        try {
+          await commit(async (tx) => {
+            expect(await tx.beginUpkeep(5_000)).toMatchObject({ isMine: true });
+            const theirs = await other.store.transaction(async (tx2) => tx2.beginUpkeep(5_001));
+            expect(theirs.isMine).toBe(false);
+          });
+          const theirs = await other.store.transaction(async (tx) => tx.beginUpkeep(6_000));
+          expect(theirs).toEqual({ isMine: true, lastAt: 5_000 });
+        } finally {
+          await other.dispose();
+        }
+      });
+    });
+
+    describe("announcements", () => {
+      test("reach the other servers once they are committed, and never if they are not", async () => {
+        const other = await opened.beside?.();
+        expect(opened.store.isShared).toBe(other !== undefined);
+        await commit(async (tx) => tx.announce("nobody need hear"));
+        if (other === undefined) return;
+        try {
+          const heard: (string | null)[] = [];
+          const { promise, resolve } = Promise.withResolvers<void>();
+          const stop = other.store.listen((text) => {
+            heard.push(text);
+            if (text === "end") resolve();
+          });
+          await commit(async (tx) => tx.announce("é".repeat(3_900)));
+          const failed = commit(async (tx) => {
+            await tx.announce("not so");
+            throw new Error("on purpose");
+          });
+          await expect(failed).rejects.toThrow("on purpose");
+          await commit(async (tx) => tx.announce("end"));
+          await promise;
+          stop();
+          expect(heard).toContain("é".repeat(3_900));
+          expect(heard).not.toContain("not so");
+        } finally {
+          await other.dispose();
+        }
       });
     });
 

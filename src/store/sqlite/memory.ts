@@ -46,6 +46,14 @@ export class StoreMemory {
     this.#undo.push(() => this.#setLease(jobId, before));
   }
 
+  /** No lease ends before `until`. */
+  grace(until: number): void {
+    for (const lease of [...this.#leases.values()]) {
+      const deadlineAt = lease.deadlineAt === null ? null : Math.max(lease.deadlineAt, until);
+      this.putLease({ ...lease, expiresAt: Math.max(lease.expiresAt, until), deadlineAt });
+    }
+  }
+
   #setLease(jobId: number, lease: Lease | undefined): void {
     const before = this.#leases.get(jobId);
     if (before !== undefined && before.workerId !== lease?.workerId) {

@@ -29,6 +29,8 @@ export interface SqliteStoreOptions {
 }
 
 export class SqliteStore implements Store {
+  /** The data directory's lock keeps other servers out. */
+  readonly isShared = false;
   readonly #db: Database;
   readonly #file: string;
   readonly #lock: DataDirLock;
@@ -101,6 +103,14 @@ export class SqliteStore implements Store {
       return new StoreUnavailableError(`the store cannot write: ${storeReason(error)}`);
     }
     return error;
+  }
+
+  clock(): number {
+    return Date.now();
+  }
+
+  listen(): () => void {
+    return () => {};
   }
 
   async sizeBytes(): Promise<number> {

@@ -35,6 +35,8 @@ export class SqliteTransaction implements Transaction {
   readonly #insertIdempotency: Statement<unknown, [string, string, string, number]>;
   readonly #pruneIdempotency: Statement<unknown, [number, number]>;
 
+  #upkeepAt: number | null = null;
+
   constructor(db: Database) {
     this.#shapes = new ShapeTable(db, { canWrite: true });
     this.#jobs = new JobTable(db, this.#shapes, this.#memory);
@@ -165,6 +167,16 @@ export class SqliteTransaction implements Transaction {
       .filter((id) => this.#memory.lease(id) === undefined)
       .slice(0, limit);
   }
+
+  graceLeases(until: number): void {
+    this.#memory.grace(until);
+  }
+  beginUpkeep(now: number) {
+    const lastAt = this.#upkeepAt;
+    this.#upkeepAt = now;
+    return { isMine: true, lastAt };
+  }
+  announce(): void {}
 
   dueJobs(now: number, limit: number): readonly number[] {
     return this.#jobs.due(now, limit);
