@@ -116,6 +116,17 @@ export interface JobEvent {
   readonly reason: string;
 }
 
+/** Something kept with a job beside its own fields: how a result came about, what it used. */
+export interface JobRecord {
+  /** Order of writing, ascending; of all jobs together. */
+  readonly seq: number;
+  readonly attempt: number;
+  readonly time: number;
+  /** What it is, in a word: `provenance`, `usage`. */
+  readonly kind: string;
+  readonly data: JsonObject;
+}
+
 /** A piece of a job's output. */
 export interface LogChunk {
   readonly seq: number;

@@ -7,12 +7,15 @@ import type { Project, Task } from "../domain/project.ts";
 import type { Resources } from "../domain/resources.ts";
 import type { Worker, WorkerRegistration } from "../domain/worker.ts";
 import type {
+  AddRecordsRequest,
   AppendLogRequest,
   ClaimedJob,
   ClaimRequest,
+  DocumentChange,
   FinishRequest,
   JobEdit,
   JobRef,
+  NewLine,
   ProjectChange,
   RenewAnswer,
   RenewRequest,
@@ -29,6 +32,9 @@ export interface CommandTypes {
   renew: { request: RenewRequest; answer: RenewAnswer };
   finish: { request: FinishRequest; answer: readonly ResultAnswer[] };
   appendLog: { request: AppendLogRequest; answer: number };
+  appendLines: { request: { lines: readonly NewLine[] }; answer: null };
+  addRecords: { request: AddRecordsRequest; answer: number };
+  putDocuments: { request: { documents: readonly DocumentChange[] }; answer: null };
   cancel: { request: { job: JobRef; reason: string | null; onlyPending: boolean }; answer: Job };
   retry: { request: { job: JobRef }; answer: Job };
   edit: { request: { job: JobRef; change: JobEdit }; answer: Job };

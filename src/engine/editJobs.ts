@@ -19,12 +19,24 @@ export const editJobs: Handler<"edit"> = (context, requests) =>
 async function edit(context: BatchContext, ref: JobRef, change: JobEdit): Promise<Job> {
   const job = await findControl(context, ref);
   // Everything is checked before anything is changed.
+  if (change.onlyFrom !== undefined && !change.onlyFrom.includes(job.state)) {
+    const allowed = change.onlyFrom;
+    throw new ConflictError(`job ${job.id} is ${job.state}, not ${allowed.join(" or ")}`, {
+      entity: "job",
+      state: job.state,
+      allowed,
+    });
+  }
   if (change.state !== undefined) checkState(job, change.state);
   const dependencies =
     change.dependsOn === undefined ? null : await planDependencies(context, job, change.dependsOn);
 
   if (change.priority !== undefined && change.priority !== job.priority) {
     job.priority = change.priority;
+    context.ledger.touch(job);
+  }
+  if (change.runAt !== undefined && change.runAt !== job.runAt) {
+    job.runAt = change.runAt;
     context.ledger.touch(job);
   }
   await editStored(context, job, change);

@@ -17,6 +17,7 @@ import type {
   Job,
   JobEvent,
   JobKind,
+  JobRecord,
   JobState,
   Json,
   JsonObject,
@@ -138,6 +139,8 @@ export interface FinishRequest {
     readonly startedAt: number | null;
     /** The attempt's whole output, from a worker that sends none while the job runs; kept if the result counts. */
     readonly output?: readonly { readonly stream: LogStream; readonly text: string }[];
+    /** Kept with the job if the result counts. */
+    readonly records?: readonly NewRecord[];
   }[];
 }
 
@@ -152,6 +155,35 @@ export interface ResultAnswer {
 export interface AppendLogRequest {
   readonly workerId: string;
   readonly chunks: readonly (LogChunk & { readonly id: number; readonly attempt: number })[];
+}
+
+/** Something to be kept with a job. */
+export interface NewRecord {
+  /** At most 100 characters. */
+  readonly kind: string;
+  readonly data: JsonObject;
+}
+
+export interface AddRecordsRequest {
+  /** With a worker, records of jobs that it does not hold under that attempt are skipped. */
+  readonly workerId: string | null;
+  readonly records: readonly (NewRecord & { readonly job: JobRef; readonly attempt: number | null })[];
+}
+
+/** A line of output from a worker that does not number what it sends. */
+export interface NewLine {
+  readonly job: JobRef;
+  readonly time: number;
+  readonly stream: LogStream;
+  readonly text: string;
+}
+
+/** A small value under a name, for what an API must remember beside its jobs. */
+export interface DocumentChange {
+  readonly collection: string;
+  readonly key: string;
+  /** Null forgets it. */
+  readonly value: JsonObject | null;
 }
 
 export interface ProjectChange {
@@ -184,6 +216,10 @@ export interface JobEdit {
    * for `waiting`. Setting `waiting` judges the job afresh: it is `ready`, `waiting` or `blocked` at once.
    */
   readonly state?: Exclude<JobState, "leased" | "ready" | "cancelled">;
+  /** Not to be started before; null is any time. */
+  readonly runAt?: number | null;
+  /** Refuses the edit unless the job is in one of these states at the moment it is made. */
+  readonly onlyFrom?: readonly JobState[];
   /** Lease granted with `running`; null takes the engine's default. */
   readonly leaseMs?: number | null;
   /** Who holds it when `running` is set on a job that nobody held. */
@@ -199,6 +235,17 @@ export interface Engine {
   finish(request: FinishRequest): Promise<readonly ResultAnswer[]>;
   /** Number of chunks that were new. */
   appendLog(request: AppendLogRequest): Promise<number>;
+  /**
+   * Adds to the output of the jobs' current attempts, in this order; a line break is added where there is none.
+   * @throws NotFoundError for an unknown job; nothing is kept then
+   */
+  appendLines(lines: readonly NewLine[]): Promise<void>;
+  /**
+   * Keeps records with their jobs, as long as those; resolves to how many were kept.
+   * @throws NotFoundError for an unknown job, where no worker is given
+   */
+  addRecords(request: AddRecordsRequest): Promise<number>;
+  putDocuments(documents: readonly DocumentChange[]): Promise<void>;
   /**
    * @param options `onlyPending` refuses jobs that a worker holds.
    * @throws ConflictError when the job is final
@@ -285,6 +332,13 @@ export interface LogPage {
   readonly state: JobState;
 }
 
+/** A piece of output with the job it belongs to. */
+export interface RecentChunk extends LogChunk {
+  readonly jobId: number;
+  readonly jobKey: string;
+  readonly attempt: number;
+}
+
 export interface LogFilter {
   /** Attempt to read; absent is the latest one. */
   readonly attempt?: number;
@@ -342,6 +396,20 @@ export interface Reads {
   dependencies(job: JobRef): Promise<readonly JobDependency[]>;
   events(job: JobRef, after: number): Promise<readonly JobEvent[]>;
   log(job: JobRef, filter: LogFilter): Promise<LogPage>;
+  records(
+    job: JobRef,
+    filter: {
+      readonly kind?: string;
+      readonly limit: number;
+      readonly order: "oldest" | "newest";
+    },
+  ): Promise<readonly JobRecord[]>;
+  /** The newest output over all jobs of an API, newest first. */
+  recentLog(filter: {
+    readonly dialect: DialectName;
+    readonly limit: number;
+  }): Promise<readonly RecentChunk[]>;
+  document(collection: string, key: string): Promise<JsonObject | null>;
   workers(): Promise<readonly Worker[]>;
   worker(id: string): Promise<Worker>;
   /** The API that a worker registered with; null when there is no such worker. Costs nearly nothing. */

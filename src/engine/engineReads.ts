@@ -93,6 +93,18 @@ export class EngineReads implements StoreOnlyReads {
     };
   }
 
+  async records(ref: JobRef, { kind, limit, order }: Parameters<Reads["records"]>[1]) {
+    return this.#store.records((await this.job(ref)).id, { kind: kind ?? null, limit, order });
+  }
+
+  recentLog({ dialect, limit }: Parameters<Reads["recentLog"]>[0]) {
+    return this.#store.recentLogChunks(dialect, limit);
+  }
+
+  document(collection: string, key: string) {
+    return this.#store.findDocument(collection, key);
+  }
+
   projects(filter: { status?: ProjectStatus; name?: string; limit: number; offset: number }) {
     return this.#store.listProjects(filter);
   }

@@ -28,6 +28,7 @@ export const finishJobs: Handler<"finish"> = async (context, requests) => {
         continue;
       }
       await keepOutput(context, result);
+      await keepRecords(context, result);
       await settle(context, result);
       ended.push(result.id);
       count(counts, workerId, result);
@@ -67,6 +68,11 @@ async function keepOutput({ tx, ledger, now }: BatchContext, { id, attempt, outp
   }
   if (chunks.length === 0 || (await tx.insertLogChunks(chunks)) === 0) return;
   ledger.events.push({ type: "log", jobId: id, attempt, lastSeq: chunks.length });
+}
+
+async function keepRecords({ tx, now }: BatchContext, { id, attempt, records }: Result): Promise<void> {
+  if (records === undefined || records.length === 0) return;
+  await tx.insertRecords(records.map((record) => ({ ...record, jobId: id, attempt, time: now })));
 }
 
 function isHighSurrogate(code: number): boolean {

@@ -11,6 +11,7 @@ import { claimJobs } from "./claimJobs.ts";
 import type { CommandName } from "./commands.ts";
 import { editJobs } from "./editJobs.ts";
 import { finishJobs } from "./finishJobs.ts";
+import { addRecords, appendLines, putDocuments } from "./jobNotes.ts";
 import { maintain } from "./maintain.ts";
 import {
   createProjects,
@@ -43,6 +44,9 @@ export const HANDLERS: { readonly [Name in CommandName]: Handler<Name> } = {
   deleteWorker: deleteWorkers,
   listWorkers,
   appendLog: appendLogs,
+  appendLines,
+  addRecords,
+  putDocuments,
   renew: renewLeases,
   finish: finishJobs,
   cancel: cancelJobs,
@@ -70,6 +74,9 @@ export const COMMAND_ORDER: readonly CommandName[] = [
   "deleteWorker",
   "listWorkers",
   "appendLog",
+  "appendLines",
+  "addRecords",
+  "putDocuments",
   "renew",
   "finish",
   "cancel",

@@ -8,11 +8,13 @@ import { type Commit, Committer } from "./committer.ts";
 import type {
   ClaimedJob,
   ClaimRequest,
+  DocumentChange,
   Engine,
   EngineEvent,
   EngineFigures,
   EngineSettings,
   JobEdit,
+  NewLine,
   Reads,
   Stats,
 } from "./engine.ts";
@@ -156,6 +158,18 @@ export class LocalEngine implements Engine {
 
   appendLog(request: Request<"appendLog">, bytes = SMALL_REQUEST_BYTES) {
     return this.#run("appendLog", request, bytes);
+  }
+
+  async appendLines(lines: readonly NewLine[], bytes = SMALL_REQUEST_BYTES): Promise<void> {
+    await this.#run("appendLines", { lines }, bytes);
+  }
+
+  addRecords(request: Request<"addRecords">, bytes = SMALL_REQUEST_BYTES) {
+    return this.#run("addRecords", request, bytes);
+  }
+
+  async putDocuments(documents: readonly DocumentChange[], bytes = SMALL_REQUEST_BYTES): Promise<void> {
+    await this.#run("putDocuments", { documents }, bytes);
   }
 
   cancel(job: number | string, reason: string | null, options?: { readonly onlyPending: boolean }) {
@@ -333,6 +347,9 @@ export class LocalEngine implements Engine {
       dependencies: (ref) => reads.dependencies(ref),
       events: (ref, after) => reads.events(ref, after),
       log: (ref, filter) => reads.log(ref, filter),
+      records: (ref, filter) => reads.records(ref, filter),
+      recentLog: (filter) => reads.recentLog(filter),
+      document: (collection, key) => reads.document(collection, key),
       projects: (filter) => reads.projects(filter),
       project: (id) => reads.project(id),
       tasks: (filter) => reads.tasks(filter),

@@ -14,6 +14,7 @@ import type {
   Job,
   JobEvent,
   JobKind,
+  JobRecord,
   JobState,
   Json,
   JsonObject,
@@ -160,7 +161,7 @@ export interface Transaction {
       readonly shapeId?: number;
     },
   ): Awaitable<void>;
-  /** Deletes jobs with their logs, attempts and their own edges; edges that point to them stay. */
+  /** Deletes jobs with their logs, records, attempts and their own edges; edges that point to them stay. */
   deleteJobs(ids: readonly number[]): Awaitable<void>;
   addTallies(changes: readonly TallyChange[]): Awaitable<void>;
 
@@ -226,6 +227,20 @@ export interface Transaction {
   insertLogChunks(
     chunks: readonly (LogChunk & { readonly jobId: number; readonly attempt: number })[],
   ): Awaitable<number>;
+
+  /** Largest `seq` of each attempt's chunks; 0 where there are none. */
+  lastLogSeqs(
+    attempts: readonly { readonly jobId: number; readonly attempt: number }[],
+  ): Awaitable<readonly number[]>;
+  insertRecords(records: readonly (Omit<JobRecord, "seq"> & { readonly jobId: number })[]): Awaitable<void>;
+  /** Puts or, where the value is null, deletes. */
+  putDocuments(
+    documents: readonly {
+      readonly collection: string;
+      readonly key: string;
+      readonly value: JsonObject | null;
+    }[],
+  ): Awaitable<void>;
 
   upsertWorkers(
     workers: readonly (WorkerRegistration & { readonly isImplicit: boolean; readonly now: number })[],
@@ -342,6 +357,23 @@ export interface StoreReads {
     stream: LogChunk["stream"] | null,
     lines: number,
   ): Promise<{ readonly seq: number; readonly skipCharacters: number } | null>;
+  records(
+    jobId: number,
+    filter: {
+      /** Null is all. */
+      readonly kind: string | null;
+      readonly limit: number;
+      readonly order: "oldest" | "newest";
+    },
+  ): Promise<readonly JobRecord[]>;
+  /** The chunks written last over all jobs of an API, newest first. */
+  recentLogChunks(
+    dialect: DialectName,
+    limit: number,
+  ): Promise<
+    readonly (LogChunk & { readonly jobId: number; readonly jobKey: string; readonly attempt: number })[]
+  >;
+  findDocument(collection: string, key: string): Promise<JsonObject | null>;
   tallies(): Promise<readonly TallyRow[]>;
   listProjects(filter: {
     readonly status?: ProjectStatus;

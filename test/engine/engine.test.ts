@@ -463,6 +463,59 @@ describe("workers that never register", () => {
   });
 });
 
+describe("what is kept beside jobs", () => {
+  test("lines that nobody numbered follow each other in the current attempt", async () => {
+    const [job] = await yard.submit({}, {});
+    const key = job?.key ?? "";
+    const line = (ref: number | string, text: string) =>
+      ({ job: ref, stream: "stdout", time: 5, text }) as const;
+    await yard.engine.appendLines([line(1, "before the start")]);
+    await yard.claim("w");
+    await Promise.all([
+      yard.engine.appendLines([line(key, "a"), line(2, "x\n")]),
+      yard.engine.appendLines([line(1, "b")]),
+    ]);
+    await expect(yard.engine.appendLines([line(1, "no"), line(9, "c")])).rejects.toThrow(NotFoundError);
+    const text = async (id: number) =>
+      (await yard.engine.read.log(id, {})).items.map((chunk) => chunk.text).join("");
+    expect(await text(1)).toBe("before the start\na\nb\n");
+    expect(await text(2)).toBe("x\n");
+  });
+
+  test("records come with results that count, or from the job's holder", async () => {
+    await yard.submit({ maxAttempts: 2 }, {});
+    await yard.claim("w");
+    const record = (attempt: number | null) => ({ job: 1, attempt, kind: "usage", data: { n: attempt } });
+    const add = (workerId: string | null, attempt: number | null) =>
+      yard.engine.addRecords({ workerId, records: [record(attempt)] });
+    expect([await add("w", 1), await add("w", null), await add("x", 1), await add("w", 2)]).toEqual([
+      1, 1, 0, 0,
+    ]);
+    expect(await add(null, null)).toBe(1);
+    await expect(
+      yard.engine.addRecords({ workerId: null, records: [{ ...record(1), job: 77 }] }),
+    ).rejects.toThrow(NotFoundError);
+    const result = { id: 1, attempt: 1, exitCode: 0, error: null, result: null, startedAt: null };
+    const records = [{ kind: "provenance", data: { model: "m" } }];
+    for (const workerId of ["x", "w", "w"]) {
+      await yard.engine.finish({ workerId, results: [{ ...result, outcome: "succeeded", records }] });
+    }
+    const kept = await yard.engine.read.records(1, { kind: "provenance", limit: 9, order: "oldest" });
+    expect(kept).toMatchObject([{ attempt: 1, data: { model: "m" }, time: yard.now }]);
+  });
+
+  test("an edit may depend on the state, and move the time of the start", async () => {
+    await yard.submit({ runAt: yard.now + 5_000 }, {});
+    const take = (workerId: string) =>
+      yard.engine.edit(1, { state: "running", workerId, onlyFrom: ["ready"], leaseMs: 60_000 });
+    await expect(take("a")).rejects.toThrow(ConflictError);
+    expect(await yard.engine.edit(1, { runAt: null })).toMatchObject({ state: "ready", runAt: null });
+    const [a, b] = await Promise.allSettled([take("a"), take("b")]);
+    expect([a.status, b.status]).toEqual(["fulfilled", "rejected"]);
+    expect(await yard.engine.read.job(1)).toMatchObject({ state: "running", workerId: "a", attempt: 1 });
+  });
+});
+
 describe("counts by name", () => {
   test("tell what was submitted, how it ended and by whom, for the APIs that want it", async () => {
     const job = { dialect: "executr", queue: "q", name: "render" } as const;

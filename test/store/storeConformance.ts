@@ -565,6 +565,61 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
       });
     });
 
+    describe("records and documents", () => {
+      test("are kept with their jobs, read in order by kind, and go with them", async () => {
+        const record = { attempt: 1, time: 5 };
+        await commit(async (tx) => {
+          await insert(tx, [{}, {}]);
+          await tx.insertRecords([
+            { ...record, jobId: 1, kind: "usage", data: { n: 1 } },
+            { ...record, jobId: 2, kind: "usage", data: { n: 2 } },
+            { ...record, jobId: 1, kind: "provenance", data: { text: "é", list: [1, null] } },
+            { ...record, jobId: 1, kind: "usage", data: { n: 3 }, attempt: 2 },
+          ]);
+        });
+        const read = async (kind: string | null, order: "oldest" | "newest", limit = 10) =>
+          (await opened.reads.records(1, { kind, order, limit })).map(({ data }) => data);
+        expect(await read("usage", "oldest")).toEqual([{ n: 1 }, { n: 3 }]);
+        expect(await read("usage", "newest", 1)).toEqual([{ n: 3 }]);
+        expect(await read("provenance", "oldest")).toEqual([{ text: "é", list: [1, null] }]);
+        expect((await read(null, "oldest")).length).toBe(3);
+        const [first] = await opened.reads.records(1, { kind: "usage", order: "oldest", limit: 1 });
+        expect(first).toMatchObject({ attempt: 1, time: 5, kind: "usage" });
+        await commit(async (tx) => tx.deleteJobs([1]));
+        expect(await read(null, "oldest")).toEqual([]);
+      });
+
+      test("documents are put, replaced and forgotten", async () => {
+        const put = (value: { [key: string]: number } | null) =>
+          commit(async (tx) => tx.putDocuments([{ collection: "c", key: "k", value }]));
+        expect(await opened.reads.findDocument("c", "k")).toBeNull();
+        await put({ a: 1 });
+        await put({ b: 2 });
+        expect(await opened.reads.findDocument("c", "k")).toEqual({ b: 2 });
+        expect(await opened.reads.findDocument("d", "k")).toBeNull();
+        await put(null);
+        await put(null);
+        expect(await opened.reads.findDocument("c", "k")).toBeNull();
+      });
+
+      test("the newest output of an API is read across its jobs", async () => {
+        const at = { attempt: 1, time: 7, stream: "stdout" as const };
+        await commit(async (tx) => {
+          await insert(tx, [{ dialect: "shelby" }, { dialect: "shelby" }, {}]);
+          expect(await tx.lastLogSeqs([{ jobId: 1, attempt: 1 }])).toEqual([0]);
+          await tx.insertLogChunks([
+            { ...at, jobId: 1, seq: 1, text: "a" },
+            { ...at, jobId: 2, seq: 1, text: "b" },
+            { ...at, jobId: 3, seq: 1, text: "c" },
+            { ...at, jobId: 1, seq: 2, text: "d" },
+          ]);
+          expect(await tx.lastLogSeqs([1, 2].map((jobId) => ({ jobId, attempt: 1 })))).toEqual([2, 1]);
+        });
+        const recent = await opened.reads.recentLogChunks("shelby", 2);
+        expect(recent.map(({ jobKey, text }) => `${jobKey} ${text}`)).toEqual(["key-1 d", "key-2 b"]);
+      });
+    });
+
     describe("lists", () => {
       test("filter, page both ways and count", async () => {
         await commit(async (tx) => {

@@ -27,6 +27,12 @@ export function callEngine(
       return engine.finish(...(args as [Parameters<LocalEngine["finish"]>[0]]), bytes);
     case "appendLog":
       return engine.appendLog(...(args as [Parameters<LocalEngine["appendLog"]>[0]]), bytes);
+    case "appendLines":
+      return engine.appendLines(...(args as [Parameters<LocalEngine["appendLines"]>[0]]), bytes);
+    case "addRecords":
+      return engine.addRecords(...(args as [Parameters<LocalEngine["addRecords"]>[0]]), bytes);
+    case "putDocuments":
+      return engine.putDocuments(...(args as [Parameters<LocalEngine["putDocuments"]>[0]]), bytes);
     case "renew":
       return engine.renew(...(args as Parameters<LocalEngine["renew"]>));
     case "cancel":
@@ -110,6 +116,12 @@ export function callReads(reads: StoreOnlyReads, method: string, args: readonly 
       return reads.events(...(args as Parameters<StoreOnlyReads["events"]>));
     case "log":
       return reads.log(...(args as Parameters<StoreOnlyReads["log"]>));
+    case "records":
+      return reads.records(...(args as Parameters<StoreOnlyReads["records"]>));
+    case "recentLog":
+      return reads.recentLog(...(args as Parameters<StoreOnlyReads["recentLog"]>));
+    case "document":
+      return reads.document(...(args as Parameters<StoreOnlyReads["document"]>));
     case "projects":
       return reads.projects(...(args as Parameters<StoreOnlyReads["projects"]>));
     case "project":

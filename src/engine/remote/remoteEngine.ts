@@ -28,6 +28,9 @@ export class RemoteEngine implements Engine {
       dependencies: (...args) => reads.call("dependencies", args),
       events: (...args) => reads.call("events", args),
       log: (...args) => reads.call("log", args),
+      records: (...args) => reads.call("records", args),
+      recentLog: (...args) => reads.call("recentLog", args),
+      document: (...args) => reads.call("document", args),
       projects: (...args) => reads.call("projects", args),
       project: (...args) => reads.call("project", args),
       tasks: (...args) => reads.call("tasks", args),
@@ -65,6 +68,15 @@ export class RemoteEngine implements Engine {
   }
   appendLog(...args: Parameters<Engine["appendLog"]>): ReturnType<Engine["appendLog"]> {
     return this.#commands.call("appendLog", args);
+  }
+  appendLines(...args: Parameters<Engine["appendLines"]>): ReturnType<Engine["appendLines"]> {
+    return this.#commands.call("appendLines", args);
+  }
+  addRecords(...args: Parameters<Engine["addRecords"]>): ReturnType<Engine["addRecords"]> {
+    return this.#commands.call("addRecords", args);
+  }
+  putDocuments(...args: Parameters<Engine["putDocuments"]>): ReturnType<Engine["putDocuments"]> {
+    return this.#commands.call("putDocuments", args);
   }
   cancel(...args: Parameters<Engine["cancel"]>): ReturnType<Engine["cancel"]> {
     return this.#commands.call("cancel", args);

@@ -121,6 +121,7 @@ export class JobTable {
     this.#ofTask = db.prepare("SELECT id FROM jobs WHERE task_id = ? LIMIT ?");
     this.#deletions = [
       "DELETE FROM log_chunks WHERE job_id = ?",
+      "DELETE FROM records WHERE job_id = ?",
       "DELETE FROM attempts WHERE job_id = ?",
       "DELETE FROM edges WHERE job_id = ?",
       "DELETE FROM jobs WHERE id = ?",

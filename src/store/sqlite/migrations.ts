@@ -108,6 +108,23 @@ export const MIGRATIONS: readonly Migration[] = [
       );
       CREATE UNIQUE INDEX log_chunks_place ON log_chunks (job_id, attempt, seq);
 
+      CREATE TABLE records (
+        seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id  INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        time    INTEGER NOT NULL,
+        kind    TEXT NOT NULL,
+        data    TEXT NOT NULL
+      );
+      CREATE INDEX records_job ON records (job_id, kind, seq);
+
+      CREATE TABLE documents (
+        collection TEXT NOT NULL,
+        key        TEXT NOT NULL,
+        value      TEXT NOT NULL,
+        PRIMARY KEY (collection, key)
+      ) WITHOUT ROWID;
+
       CREATE TABLE tallies (
         dialect    INTEGER NOT NULL,
         queue      TEXT NOT NULL,

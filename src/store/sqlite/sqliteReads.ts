@@ -13,7 +13,9 @@ import type {
   DialectName,
   Job,
   JobEvent,
+  JobRecord,
   JobState,
+  JsonObject,
   LogChunk,
 } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
@@ -27,6 +29,7 @@ import {
   JOB_COLUMNS,
   type JobRow,
   type ProjectRow,
+  readJson,
   type TaskRow,
   toAttempt,
   toJob,
@@ -43,6 +46,14 @@ interface TallyTableRow {
   project_id: number;
   state: number;
   count: number;
+}
+
+interface RecordRow {
+  seq: number;
+  attempt: number;
+  time: number;
+  kind: string;
+  data: string;
 }
 
 interface ChunkRow {
@@ -261,6 +272,45 @@ export class SqliteReads implements StoreReads {
       }
     }
     return null;
+  }
+
+  async records(
+    jobId: number,
+    { kind, limit, order }: Parameters<StoreReads["records"]>[1],
+  ): Promise<readonly JobRecord[]> {
+    return this.#db
+      .query<RecordRow, (string | number)[]>(`
+        SELECT seq, attempt, time, kind, data FROM records INDEXED BY records_job
+        WHERE job_id = ? ${kind === null ? "" : "AND kind = ?"}
+        ORDER BY seq ${order === "newest" ? "DESC" : "ASC"} LIMIT ?`)
+      .all(jobId, ...(kind === null ? [] : [kind]), limit)
+      .map(({ data, ...record }) => ({ ...record, data: readJson<JsonObject>(data) }));
+  }
+
+  async recentLogChunks(dialect: DialectName, limit: number) {
+    return this.#db
+      .query<ChunkRow & { job_id: number; key: string | null }, [number, number]>(`
+        SELECT log_chunks.*, jobs.key FROM log_chunks JOIN jobs ON jobs.id = log_chunks.job_id
+        WHERE jobs.dialect = ? ORDER BY log_chunks.rowid DESC LIMIT ?`)
+      .all(dialectCode.encode(dialect), limit)
+      .map((row) => ({
+        jobId: row.job_id,
+        jobKey: row.key ?? String(row.job_id),
+        attempt: row.attempt,
+        seq: row.seq,
+        time: row.time,
+        stream: streamCode.decode(row.stream),
+        text: row.text,
+      }));
+  }
+
+  async findDocument(collection: string, key: string): Promise<JsonObject | null> {
+    const row = this.#db
+      .query<{ value: string }, [string, string]>(
+        "SELECT value FROM documents WHERE collection = ? AND key = ?",
+      )
+      .get(collection, key);
+    return row === null ? null : readJson<JsonObject>(row.value);
   }
 
   async tallies(): Promise<readonly TallyRow[]> {

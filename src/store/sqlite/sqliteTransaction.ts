@@ -1,6 +1,6 @@
 /** The `Transaction` of the SQLite store: everything answers at once, from the same thread. */
 import type { Database, Statement } from "bun:sqlite";
-import type { Attempt, Job, JobState, LogChunk } from "../../domain/job.ts";
+import type { Attempt, Job, JobRecord, JobState, LogChunk } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import type { Shape } from "../../domain/shape.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
@@ -31,6 +31,10 @@ export class SqliteTransaction implements Transaction {
   readonly #projects: ProjectTable;
   readonly #addTally: Statement<unknown, [number, string, number, number, number, number]>;
   readonly #insertChunk: Statement<unknown, [number, number, number, number, number, string]>;
+  readonly #lastChunk: Statement<{ seq: number | null }, [number, number]>;
+  readonly #insertRecord: Statement<unknown, [number, number, number, string, string]>;
+  readonly #putDocument: Statement<unknown, [string, string, string]>;
+  readonly #deleteDocument: Statement<unknown, [string, string]>;
   readonly #findIdempotency: Statement<{ fingerprint: string; job_ids: string }, [string]>;
   readonly #insertIdempotency: Statement<unknown, [string, string, string, number]>;
   readonly #pruneIdempotency: Statement<unknown, [number, number]>;
@@ -47,6 +51,16 @@ export class SqliteTransaction implements Transaction {
       ON CONFLICT DO UPDATE SET count = count + excluded.count`);
     this.#insertChunk = db.prepare(`
       INSERT OR IGNORE INTO log_chunks (job_id, attempt, seq, time, stream, text) VALUES (?, ?, ?, ?, ?, ?)`);
+    this.#lastChunk = db.prepare(
+      "SELECT max(seq) AS seq FROM log_chunks INDEXED BY log_chunks_place WHERE job_id = ? AND attempt = ?",
+    );
+    this.#insertRecord = db.prepare(
+      "INSERT INTO records (job_id, attempt, time, kind, data) VALUES (?, ?, ?, ?, ?)",
+    );
+    this.#putDocument = db.prepare(
+      "INSERT OR REPLACE INTO documents (collection, key, value) VALUES (?, ?, ?)",
+    );
+    this.#deleteDocument = db.prepare("DELETE FROM documents WHERE collection = ? AND key = ?");
     this.#findIdempotency = db.prepare("SELECT fingerprint, job_ids FROM idempotency WHERE key = ?");
     this.#insertIdempotency = db.prepare(
       "INSERT INTO idempotency (key, fingerprint, job_ids, created_at) VALUES (?, ?, ?, ?)",
@@ -209,6 +223,21 @@ export class SqliteTransaction implements Transaction {
       ).changes;
     }
     return inserted;
+  }
+
+  lastLogSeqs(attempts: readonly { readonly jobId: number; readonly attempt: number }[]): readonly number[] {
+    return attempts.map(({ jobId, attempt }) => this.#lastChunk.get(jobId, attempt)?.seq ?? 0);
+  }
+  insertRecords(records: readonly (Omit<JobRecord, "seq"> & { readonly jobId: number })[]): void {
+    for (const { jobId, attempt, time, kind, data } of records) {
+      this.#insertRecord.run(jobId, attempt, time, kind, JSON.stringify(data));
+    }
+  }
+  putDocuments(documents: Parameters<Transaction["putDocuments"]>[0]): void {
+    for (const { collection, key, value } of documents) {
+      if (value === null) this.#deleteDocument.run(collection, key);
+      else this.#putDocument.run(collection, key, JSON.stringify(value));
+    }
   }
 
   upsertWorkers(
