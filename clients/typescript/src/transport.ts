@@ -65,17 +65,26 @@ export class Transport {
 
   /** Sends the request and reads the whole answer as JSON. */
   async json<T>(request: TransportRequest): Promise<T> {
+    return this.#repeat(request, async (response) => this.#parse<T>(request, await response.text()));
+  }
+
+  /** As `json`; null for an answer without a body. */
+  async jsonOrNull<T>(request: TransportRequest): Promise<T | null> {
     return this.#repeat(request, async (response) => {
       const text = await response.text();
-      try {
-        const value: T = JSON.parse(text);
-        return value;
-      } catch {
-        throw new ConnectionError(
-          `${label(request)}: the answer is not JSON; is ${this.#options.baseUrl} a Yardmaster server?`,
-        );
-      }
+      return text === "" ? null : this.#parse<T>(request, text);
     });
+  }
+
+  #parse<T>(request: TransportRequest, text: string): T {
+    try {
+      const value: T = JSON.parse(text);
+      return value;
+    } catch {
+      throw new ConnectionError(
+        `${label(request)}: the answer is not JSON; is ${this.#options.baseUrl} a Yardmaster server?`,
+      );
+    }
   }
 
   /** Sends the request and reads the whole answer as text. */
