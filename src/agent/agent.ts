@@ -16,6 +16,7 @@ import { baseEnvironment } from "./environment.ts";
 import { errorText } from "./errorText.ts";
 import { Escapees } from "./escapees.ts";
 import { exchangeRunMark, workerIdentity } from "./identity.ts";
+import { type Isolation, openIsolation } from "./isolation/isolation.ts";
 import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
 import { LeaseKeeper } from "./leaseKeeper.ts";
 import { endMarkedProcesses } from "./leftovers.ts";
@@ -30,6 +31,7 @@ import { lockStateDir, makeStateDir } from "./stateLock.ts";
 import { startWatchdog } from "./watchdog.ts";
 import { Workspaces } from "./workspaces.ts";
 
+export { IsolationUnavailableError } from "./isolation/isolation.ts";
 export { StateDirError, StateDirInUseError } from "./stateLock.ts";
 
 export interface RunningAgent {
@@ -51,7 +53,7 @@ const SETTLE_POLL_MS = 10;
  * Starts an agent. Does not wait for the server: it is tried for as long as the agent runs.
  *
  * @throws RangeError for an option out of range, StateDirError when another agent uses the state
- * directory or it cannot be written.
+ * directory or it cannot be written, IsolationUnavailableError when isolation is required and the machine lacks it.
  */
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
   const settings = agentSettings(options, [...RUNNERS.keys()]);
@@ -65,7 +67,8 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
       const ended = await endMarkedProcesses(previousMark, settings.graceMs);
       if (ended > 0) log.warn("ended processes that an earlier run had left", { processes: ended });
     }
-    return new Agent(settings, options.client, mark, unlock);
+    const isolation = await openIsolation(settings.isolation, settings.kinds, stateDir, log);
+    return new Agent(settings, options.client, mark, isolation, unlock);
   } catch (error) {
     unlock();
     throw error;
@@ -81,6 +84,7 @@ class Agent implements RunningAgent {
   readonly #unlock: () => void;
   readonly #journal: Journal;
   readonly #workspaces: Workspaces;
+  readonly #isolation: Isolation;
   readonly #link: ServerLink;
   readonly #logs: LogShipper;
   readonly #results: ResultSender;
@@ -96,11 +100,13 @@ class Agent implements RunningAgent {
     settings: AgentSettings,
     given: YardmasterClient | undefined,
     mark: string,
+    isolation: Isolation,
     unlock: () => void,
   ) {
     const { stateDir, serverUrl, apiKey, log, capacity } = settings;
     this.#settings = settings;
     this.#unlock = unlock;
+    this.#isolation = isolation;
     this.finished = this.#finish.promise;
     this.workerId = workerIdentity(stateDir, settings.workerId);
     const { workerId } = this;
@@ -139,6 +145,7 @@ class Agent implements RunningAgent {
         logs: this.#logs,
         workspaces: this.#workspaces,
         baseEnvironment: baseEnvironment(process.env, serverUrl, mark),
+        isolation,
         graceMs: settings.graceMs,
         outputDrainMs: settings.outputDrainMs,
       },
@@ -192,13 +199,15 @@ class Agent implements RunningAgent {
 
   async #register(signal: AbortSignal): Promise<void> {
     const { name, capacity, labels, queues, kinds } = this.#settings;
+    // Jobs can require it of a worker only where it holds for whatever the worker runs.
+    const isolated = this.#isolation.isolatesAll(kinds) ? { isolation: "bubblewrap" } : {};
     await this.#client.registerWorker(
       {
         id: this.workerId,
         name,
         address: name,
         capacity: { ...capacity },
-        labels: { ...labels },
+        labels: { ...isolated, ...labels },
         queues: [...queues],
         kinds: [...kinds],
       },
@@ -260,6 +269,7 @@ class Agent implements RunningAgent {
     this.#link.stop();
     this.#leases.stop();
     this.#escapees.stop();
+    await this.#isolation.close();
     await this.#workspaces.settled();
     await this.#watchdog.dismiss();
     this.#journal.close();

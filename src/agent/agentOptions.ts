@@ -5,8 +5,13 @@ import type { YardmasterClient } from "@yardmaster/client";
 import type { JobKind } from "../domain/job.ts";
 import type { Resources } from "../domain/resources.ts";
 import { type AgentLog, defaultAgentLog } from "./agentLog.ts";
+import {
+  type IsolationOptions,
+  type IsolationSettings,
+  isolationSettings,
+} from "./isolation/isolationOptions.ts";
 
-export interface AgentOptions {
+export interface AgentOptions extends IsolationOptions {
   /** Address of the server; default `http://127.0.0.1:8000`. */
   serverUrl?: string | undefined;
   /** Sent to the server; never visible to a job. */
@@ -94,6 +99,7 @@ export interface AgentSettings {
   readonly prefetchMs: number;
   readonly prefetchMaxAgeMs: number;
   readonly maxRetryPauseMs: number;
+  readonly isolation: IsolationSettings;
   readonly log: AgentLog;
 }
 
@@ -135,6 +141,7 @@ export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]):
     prefetchMs: options.prefetchMs ?? 50,
     prefetchMaxAgeMs: options.prefetchMaxAgeMs ?? 1_000,
     maxRetryPauseMs: options.maxRetryPauseMs ?? 3_000,
+    isolation: isolationSettings(options),
     log: options.log ?? defaultAgentLog(),
   };
   check(settings, kinds);

@@ -4,6 +4,8 @@ import { resolve } from "node:path";
 import type { ClaimedJob, JobResult, Json } from "@yardmaster/client";
 import { jobEnvironment } from "./environment.ts";
 import { errorText } from "./errorText.ts";
+import type { Confinement } from "./isolation/confinement.ts";
+import type { Isolation } from "./isolation/isolation.ts";
 import type { JobLog } from "./jobLog.ts";
 import type { Journal } from "./journal.ts";
 import type { LogShipper } from "./logShipper.ts";
@@ -19,6 +21,7 @@ export interface RunServices {
   readonly logs: LogShipper;
   readonly workspaces: Workspaces;
   readonly baseEnvironment: Readonly<Record<string, string>>;
+  readonly isolation: Isolation;
   readonly graceMs: number;
   readonly outputDrainMs: number;
 }
@@ -99,19 +102,32 @@ export class JobRun {
   }
 
   #spawn(launch: Launch): SupervisedProcess {
-    const { baseEnvironment, graceMs, outputDrainMs } = this.#services;
+    const { baseEnvironment, graceMs, outputDrainMs, isolation } = this.#services;
+    const { job } = this;
     const { workspace } = this.#context;
-    return new SupervisedProcess({
-      argv: launch.argv,
-      env: jobEnvironment(baseEnvironment, this.job, launch.env, workspace, this.grant.accelerators),
-      cwd: resolve(workspace, launch.cwd),
-      timeoutMs: this.job.timeoutMs,
-      graceMs,
-      outputDrainMs,
-      onOutput: (stream, bytes) => this.#openLog().append(stream, bytes),
-      onExit: () => this.#events.onFree(this),
-      onEnd: (end) => this.#onEnd(end),
-    });
+    const { accelerators } = this.grant;
+    const env = jobEnvironment(baseEnvironment, job, launch.env, workspace, accelerators);
+    const hasAccelerators = accelerators.length > 0;
+    const confinement = isolation.confine({ job, launch, workspace, hasAccelerators, env });
+    const own = { argv: launch.argv, env, cwd: resolve(workspace, launch.cwd) };
+    const { argv, env: processEnv, cwd }: Pick<Confinement, keyof typeof own> = confinement ?? own;
+    try {
+      return new SupervisedProcess({
+        argv,
+        env: processEnv,
+        cwd,
+        timeoutMs: job.timeoutMs,
+        graceMs,
+        outputDrainMs,
+        confinement,
+        onOutput: (stream, bytes) => this.#openLog().append(stream, bytes),
+        onExit: () => this.#events.onFree(this),
+        onEnd: (end) => this.#onEnd(end),
+      });
+    } catch (error) {
+      confinement?.release();
+      throw error;
+    }
   }
 
   #openLog(): JobLog {
@@ -154,12 +170,14 @@ export class JobRun {
   }
 
   #resultOf(end: ProcessEnd): JobResult | null {
-    if (end.reason !== null && end.reason !== "timeLimit") return endResult(this.job, end.reason);
+    if (end.reason !== null && end.reason !== "timeLimit" && end.reason !== "cpuLimit") {
+      return endResult(this.job, end.reason);
+    }
     const startedAt =
       this.#startedAtMs === null ? {} : { startedAt: new Date(this.#startedAtMs).toISOString() };
     const shared = { ...attemptOf(this.job), exitCode: end.exitCode, ...startedAt };
-    if (end.reason === "timeLimit")
-      return { ...shared, outcome: "failed", error: endText("timeLimit", this.job) };
+    if (end.reason !== null) return { ...shared, outcome: "failed", error: endText(end.reason, this.job) };
+    if (end.error !== null) return { ...shared, outcome: "failed", error: end.error };
     if (end.exitCode === 0 && end.signal === null) return { ...shared, outcome: "succeeded" };
     const error =
       end.signal === null
@@ -202,6 +220,8 @@ function endText(reason: EndReason, job: ClaimedJob): string {
   switch (reason) {
     case "timeLimit":
       return `time limit of ${job.timeoutMs} ms reached`;
+    case "cpuLimit":
+      return "limit of CPU time reached";
     case "cancelled":
       return "cancelled";
     case "leaseLost":

@@ -14,6 +14,8 @@ export interface Launch {
   readonly env: Readonly<Record<string, string>>;
   /** Absolute, or relative to the workspace. */
   readonly cwd: string;
+  /** Absolute paths outside the workspace that the job must be able to read: an isolated job sees them read-only. */
+  readonly reads?: readonly string[];
 }
 
 export interface RunContext {

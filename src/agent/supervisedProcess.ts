@@ -7,6 +7,7 @@
  */
 import { constants } from "node:os";
 import type { LogStream } from "../domain/job.ts";
+import type { Confinement } from "./isolation/confinement.ts";
 import type { JobFault } from "./runner.ts";
 import { type MachineBusyError, spawnFault } from "./spawnFault.ts";
 
@@ -14,7 +15,7 @@ import { type MachineBusyError, spawnFault } from "./spawnFault.ts";
 const READ_AFTER_MS = 10;
 
 /** Why the agent ended a process. */
-export type EndReason = "timeLimit" | "cancelled" | "leaseLost" | "agentStopped";
+export type EndReason = "timeLimit" | "cpuLimit" | "cancelled" | "leaseLost" | "agentStopped";
 
 /** How a process ended. */
 export interface ProcessEnd {
@@ -24,6 +25,8 @@ export interface ProcessEnd {
   readonly signal: string | null;
   /** Why the agent ended it; null when it ended by itself. */
   readonly reason: EndReason | null;
+  /** What the job's confinement says of its end, such as a limit that it reached. */
+  readonly error: string | null;
 }
 
 export interface SupervisedProcessOptions {
@@ -33,6 +36,8 @@ export interface SupervisedProcessOptions {
   readonly timeoutMs: number | null;
   readonly graceMs: number;
   readonly outputDrainMs: number;
+  /** What `argv` is confined by; null when it is the job's own program. */
+  readonly confinement: Confinement | null;
   readonly onOutput: (stream: LogStream, bytes: Uint8Array) => void;
   /** The process is gone; its output may still be read. */
   readonly onExit: () => void;
@@ -46,7 +51,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export class SupervisedProcess {
   readonly pid: number;
   readonly #options: SupervisedProcessOptions;
-  readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #process: Bun.Subprocess<Bun.SpawnOptions.Writable, "pipe", "pipe">;
   readonly #readTimer: ReturnType<typeof setTimeout>;
   readonly #readers: ReadableStreamDefaultReader<Uint8Array>[] = [];
   #limitTimer: ReturnType<typeof setTimeout> | undefined;
@@ -54,7 +59,7 @@ export class SupervisedProcess {
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
   #reason: EndReason | null = null;
   /** Set at exit. */
-  #exit: { readonly exitCode: number; readonly signal: string | null } | null = null;
+  #exit: Omit<ProcessEnd, "reason"> | null = null;
   #openStreams = 0;
   #isReading = false;
   #isEnded = false;
@@ -66,13 +71,12 @@ export class SupervisedProcess {
    */
   constructor(options: SupervisedProcessOptions) {
     this.#options = options;
+    const { confinement } = options;
     try {
       this.#process = Bun.spawn([...options.argv], {
         env: options.env,
         cwd: options.cwd,
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
+        stdio: [confinement?.input ?? "ignore", "pipe", "pipe", ...(confinement?.descriptors ?? [])],
         // Its own session, so that one signal reaches the whole group and none of the agent's reaches it.
         detached: true,
         lazy: true,
@@ -83,6 +87,7 @@ export class SupervisedProcess {
       throw fault;
     }
     this.pid = this.#process.pid;
+    confinement?.onLimit((reason) => this.end(reason));
     this.#readTimer = setTimeout(() => this.#read(), READ_AFTER_MS);
     if (options.timeoutMs !== null) this.#limit(performance.now() + options.timeoutMs);
   }
@@ -91,7 +96,7 @@ export class SupervisedProcess {
   end(reason: EndReason): void {
     if (this.#exit !== null || this.#reason !== null) return;
     this.#reason = reason;
-    this.#signalGroup("SIGTERM");
+    if (this.#options.confinement?.askToEnd(this.pid) !== true) this.#signalGroup("SIGTERM");
     this.#killTimer = setTimeout(() => this.#signalGroup("SIGKILL"), this.#options.graceMs);
   }
 
@@ -109,7 +114,8 @@ export class SupervisedProcess {
     clearTimeout(this.#killTimer);
     // Whatever the process left running in its group goes with it.
     this.#signalGroup("SIGKILL");
-    this.#exit = exitOf(exitCode, signal);
+    const exit = exitOf(exitCode, signal);
+    this.#exit = this.#options.confinement?.ended(exit) ?? { ...exit, error: null };
     this.#options.onExit();
     this.#read();
     // A process that left the group may hold the pipes open for ever.

@@ -1,0 +1,91 @@
+/** What of this machine an isolated job may see without being told: the system, but none of its secrets. */
+import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { HiddenPath, SystemEntry } from "./bubblewrap.ts";
+
+/** Programs, libraries and their settings. Homes, data, mounts and sockets (`/run`, `/var`) are not among them. */
+const SYSTEM_FOLDERS = [
+  "/usr",
+  "/bin",
+  "/sbin",
+  "/lib",
+  "/lib32",
+  "/lib64",
+  "/libx32",
+  "/etc",
+  "/opt",
+  "/sys",
+  "/nix",
+  "/gnu",
+  "/run/current-system",
+] as const;
+
+/** Device files of accelerators, by the beginning of their names. */
+const ACCELERATOR_DEVICES = /^(nvidia|dri$|kfd$|dxg$|accel|habanalabs)/;
+
+/** More entries than any `/etc` has. */
+const MAX_SCANNED = 20_000;
+
+/** The system's folders that are there. */
+export function systemEntries(): SystemEntry[] {
+  return SYSTEM_FOLDERS.filter((path) => existsSync(path)).map((path) => ({
+    path,
+    link: lstatSync(path).isSymbolicLink() ? readlinkSync(path) : null,
+  }));
+}
+
+/**
+ * What under `folder` other users of the machine may not read: an isolated job may not either, even where the agent
+ * may, above all as root. Passwords and private keys lie in such files.
+ */
+export function privatePaths(folder: string): HiddenPath[] {
+  const found: HiddenPath[] = [];
+  const folders = [folder];
+  let scanned = 0;
+  for (let next = folders.pop(); next !== undefined && scanned < MAX_SCANNED; next = folders.pop()) {
+    for (const name of namesIn(next)) {
+      scanned += 1;
+      const path = join(next, name);
+      const entry = lstatSync(path, { throwIfNoEntry: false });
+      if (entry === undefined || entry.isSymbolicLink()) continue;
+      const isDirectory = entry.isDirectory();
+      const needed = isDirectory ? 0o005 : 0o004;
+      if ((entry.mode & needed) !== needed) found.push({ path, isDirectory });
+      else if (isDirectory) folders.push(path);
+    }
+  }
+  return found;
+}
+
+/** Those of `paths` that are there, links followed. */
+export function hiddenPaths(paths: readonly string[]): HiddenPath[] {
+  return paths.flatMap((path) => {
+    const entry = statSync(path, { throwIfNoEntry: false });
+    return entry === undefined ? [] : [{ path: realpathSync(path), isDirectory: entry.isDirectory() }];
+  });
+}
+
+/** Device files that a job with accelerators needs. */
+export function acceleratorDevices(): string[] {
+  return namesIn("/dev")
+    .filter((name) => ACCELERATOR_DEVICES.test(name))
+    .map((name) => join("/dev", name));
+}
+
+/** Files outside the system's folders that name resolution needs: `/etc/resolv.conf` is a link into `/run` on many. */
+export function networkFiles(): string[] {
+  try {
+    const target = realpathSync("/etc/resolv.conf");
+    return target.startsWith("/etc/") ? [] : [target];
+  } catch {
+    return [];
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
