@@ -106,6 +106,14 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     agentGraceMs: required("agentGraceMs", s.agentGraceMs),
     agentDrainTimeoutMs: optional("agentDrainTimeoutMs", s.agentDrainTimeoutMs),
     agentMaxLogBytes: required("agentMaxLogBytes", s.agentMaxLogBytes),
+    agentIsolation: required("agentIsolation", s.agentIsolation),
+    agentIsolateKinds: optional("agentIsolateKinds", s.agentIsolateKinds),
+    agentJobNetwork: required("agentJobNetwork", s.agentJobNetwork),
+    agentBindReadOnly: required("agentBindReadOnly", s.agentBindReadOnly),
+    agentBind: required("agentBind", s.agentBind),
+    agentJobMaxMemoryMb: optional("agentJobMaxMemoryMb", s.agentJobMaxMemoryMb),
+    agentJobMaxProcesses: optional("agentJobMaxProcesses", s.agentJobMaxProcesses),
+    agentJobMaxCpuSeconds: optional("agentJobMaxCpuSeconds", s.agentJobMaxCpuSeconds),
   };
   return { values, entries, file: file?.path ?? null };
 }

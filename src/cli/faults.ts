@@ -11,6 +11,7 @@ const START_UP_ERRORS: readonly string[] = [
   "PortInUseError",
   "ListenError",
   "StateDirError",
+  "IsolationUnavailableError",
   "StoreUnavailableError",
 ];
 

@@ -128,6 +128,25 @@ export function headerWords(placeholder: string, allowed: string): SettingKind<r
   };
 }
 
+/** Some of a few words. */
+export function choices<const W extends string>(
+  placeholder: string,
+  words: readonly W[],
+): SettingKind<readonly W[]> {
+  const list = texts(placeholder, `some of ${words.join(", ")}`);
+  return {
+    ...list,
+    read(value) {
+      return list.read(value).map((item) => {
+        const word = words.find((candidate) => candidate === item);
+        if (word === undefined) throw refuse(list.allowed, item);
+        return word;
+      });
+    },
+    show: (value) => value.join(","),
+  };
+}
+
 /** `key=value` pairs, as a list, with commas between them, or as a table of the file. */
 export function labels(): SettingKind<Readonly<Record<string, string>>> {
   const allowed = "labels such as gpu=a100";

@@ -5,10 +5,12 @@
  * A setting `agent.cpu` is the flag `--cpu` of the commands in `commands`, the variable
  * `YARDMASTER_AGENT_CPU`, and `cpu` in the section `[agent]` of the file.
  */
+import { JOB_KINDS } from "../domain/job.ts";
 import {
   apiKeys,
   byteSize,
   choice,
+  choices,
   durationMs,
   durationMsOrNever,
   headerWords,
@@ -300,6 +302,67 @@ export const SETTINGS = {
     default: 64 * 1024 * 1024,
     description: "Output kept of one job. Of more than that, the start and the last part are kept.",
   }),
+  agentIsolation: define<"auto" | "required" | "off">({
+    group: "agent",
+    key: "agent.isolation",
+    kind: choice(["auto", "required", "off"]),
+    default: "auto",
+    description:
+      "Isolate jobs from the machine and from each other: `auto` where the machine can, `required` or the agent does not start, `off` not at all.",
+  }),
+  agentIsolateKinds: define({
+    group: "agent",
+    key: "agent.isolate-kind",
+    kind: choices("kind", JOB_KINDS),
+    default: null,
+    defaultText: "binary; with `--isolation required` every kind",
+    description: "Kind of job to isolate. Can be given several times.",
+  }),
+  agentJobNetwork: define<"allow" | "deny">({
+    group: "agent",
+    key: "agent.job-network",
+    kind: choice(["deny", "allow"]),
+    default: "deny",
+    description: "Network of isolated jobs: none, or the machine's.",
+  }),
+  agentBindReadOnly: define({
+    group: "agent",
+    key: "agent.bind-ro",
+    kind: texts("path", "paths of files or folders"),
+    default: [],
+    description: "Path that isolated jobs may read besides the system. Can be given several times.",
+  }),
+  agentBind: define({
+    group: "agent",
+    key: "agent.bind",
+    kind: texts("path", "paths of files or folders"),
+    default: [],
+    description: "Path that isolated jobs may read and write. Can be given several times.",
+  }),
+  agentJobMaxMemoryMb: define({
+    group: "agent",
+    key: "agent.job-max-memory-mb",
+    kind: integer("MiB", 1, 1_000_000_000),
+    default: null,
+    defaultText: "what an isolated job asks for; no limit of others",
+    description: "Memory that one job may use, in MiB, or less where it asks for less.",
+  }),
+  agentJobMaxProcesses: define({
+    group: "agent",
+    key: "agent.job-max-processes",
+    kind: integer("n", 1, MAX_COUNT),
+    default: null,
+    defaultText: "4096 for an isolated job; no limit for others",
+    description: "Processes and threads that one job may have at a time.",
+  }),
+  agentJobMaxCpuSeconds: define({
+    group: "agent",
+    key: "agent.job-max-cpu-seconds",
+    kind: integer("s", 1, 1_000_000_000),
+    default: null,
+    defaultText: "no limit",
+    description: "CPU time that one job may use, in seconds, of all its processes together.",
+  }),
 } as const;
 
 export type SettingName = keyof typeof SETTINGS;
@@ -307,7 +370,17 @@ export const SETTING_NAMES = Object.keys(SETTINGS).filter((name): name is Settin
 
 type ValueOf<S> = S extends Setting<infer T> ? T : never;
 /** Settings without a default of their own are null unless somebody sets them. */
-type NullableNames = "apiKey" | "agentName" | "agentId" | "agentCpu" | "agentMemoryMb" | "agentStateDir";
+type NullableNames =
+  | "apiKey"
+  | "agentName"
+  | "agentId"
+  | "agentCpu"
+  | "agentMemoryMb"
+  | "agentStateDir"
+  | "agentIsolateKinds"
+  | "agentJobMaxMemoryMb"
+  | "agentJobMaxProcesses"
+  | "agentJobMaxCpuSeconds";
 /** The value in force of every setting. */
 export type SettingValues = {
   readonly [N in SettingName]: N extends NullableNames

@@ -52,7 +52,11 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
   const binds = (wanted: (path: string) => boolean): string[] =>
     bound.filter(({ path }) => wanted(path)).flatMap(({ flag, path }) => [flag, path, path]);
   const visible = [...view.system.map(({ path }) => path), ...bound.map(({ path }) => path)];
-  const hidden = view.hidden.filter(({ path }) => visible.some((folder) => liesIn(path, folder)));
+  const hidden = view.hidden.filter(
+    ({ path }) =>
+      visible.some((folder) => liesIn(path, folder)) &&
+      !view.hidden.some((other) => other.isDirectory && other.path !== path && liesIn(path, other.path)),
+  );
   const hiddenFolders = hidden.filter(({ isDirectory }) => isDirectory).map(({ path }) => path);
   return [
     // Never "try": as root bubblewrap would go on without, and leave the job root's rights over the machine.

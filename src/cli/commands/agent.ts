@@ -22,7 +22,7 @@ export function agentCommand(): Command {
   })
     .addOption(new Option("--exit-with-parent", "stop when standard input ends").hideHelp())
     .action(async (options: { exitWithParent?: boolean }, command: Command) => {
-      const { terminal, values, client } = invoke(command);
+      const { terminal, values, configuration, client } = invoke(command);
       const { startAgent, StateDirInUseError } = await import("../../agent/agent.ts");
       const start = (stateDir: string) =>
         startAgent({
@@ -39,6 +39,18 @@ export function agentCommand(): Command {
           graceMs: values.agentGraceMs,
           drainTimeoutMs: values.agentDrainTimeoutMs,
           maxLogBytes: values.agentMaxLogBytes,
+          isolation: values.agentIsolation,
+          isolateKinds: values.agentIsolateKinds ?? undefined,
+          jobNetwork: values.agentJobNetwork,
+          bindReadOnly: values.agentBindReadOnly.map((path) => resolve(path)),
+          bind: values.agentBind.map((path) => resolve(path)),
+          // The keys of a server on this machine, and the file that may hold ours.
+          hide: [values.data, ...(configuration.file === null ? [] : [configuration.file])].map((path) =>
+            resolve(path),
+          ),
+          jobMaxMemoryMb: values.agentJobMaxMemoryMb,
+          jobMaxProcesses: values.agentJobMaxProcesses,
+          jobMaxCpuSeconds: values.agentJobMaxCpuSeconds,
         });
       const agent =
         values.agentStateDir === null
