@@ -74,6 +74,18 @@ export function texts(placeholder: string, allowed: string): SettingKind<readonl
   };
 }
 
+/** Paths; none is allowed too. */
+export function paths(): SettingKind<readonly string[]> {
+  const allowed = "paths of files or folders";
+  return {
+    placeholder: "path",
+    isList: true,
+    allowed,
+    read: (value) => listOfTexts(value, allowed),
+    show: (value) => value.join(","),
+  };
+}
+
 /** API keys, each with its role; none is allowed too. They are not shown. */
 export function apiKeys(): SettingKind<readonly ConfiguredKey[]> {
   const allowed = `keys, or role:key with a role of ${KEY_ROLES.join(", ")}; visible ASCII characters without commas`;

@@ -22,6 +22,7 @@ export interface FakeJob {
   spec: { [key: string]: Json };
   cpu: number;
   accelerators: number;
+  memoryMb: number;
   timeoutMs: number | null;
   /** Every result that was accepted. */
   results: JobResult[];
@@ -73,6 +74,7 @@ export class FakeServer implements AsyncDisposable {
       spec: { argv },
       cpu: 1,
       accelerators: 0,
+      memoryMb: 0,
       timeoutMs: null,
       results: [],
       resultsSeen: 0,
@@ -284,7 +286,7 @@ function claimed(job: FakeJob, leaseMs: number): ClaimedJob {
     taskId: null,
     spec: job.spec,
     priority: 0,
-    resources: { cpu: job.cpu, accelerators: job.accelerators, memoryMb: 0 },
+    resources: { cpu: job.cpu, accelerators: job.accelerators, memoryMb: job.memoryMb },
     labels: {},
     requires: {},
     dependsOn: [],
