@@ -56,6 +56,10 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
       retainFailedMs: values.retainFailedMs,
       retainCancelledMs: values.retainCancelledMs,
     },
+    onWriteFault: (reason) => {
+      if (reason === null) logger.warn("the store takes writes again");
+      else logger.error({ reason }, "the store refuses writes: requests that would change something get 503");
+    },
     onFatal: (message) => reject(new ExitError(EXIT.failed, `the store failed: ${message}`)),
   });
   try {

@@ -37,6 +37,8 @@ export interface CommitterOptions {
   readonly clock: () => number;
   /** Called after each commit, before its callers are answered. */
   readonly onCommit: (commit: Commit) => void;
+  /** Called when the store refused a commit, after which its callers are told. */
+  readonly onRefusal: (reason: string) => void;
 }
 
 export class Committer {
@@ -44,6 +46,7 @@ export class Committer {
   readonly #settings: EngineSettings;
   readonly #clock: () => number;
   readonly #onCommit: (commit: Commit) => void;
+  readonly #onRefusal: (reason: string) => void;
   readonly #serverId: string;
   readonly #groups: { readonly [Name in CommandName]: CommandGroup<Name> } = makeGroups();
   #queuedCommands = 0;
@@ -60,6 +63,7 @@ export class Committer {
     this.#settings = options.settings;
     this.#clock = options.clock;
     this.#onCommit = options.onCommit;
+    this.#onRefusal = options.onRefusal;
   }
 
   get queuedCommands(): number {
@@ -165,6 +169,7 @@ export class Committer {
 
   #fail(error: unknown, taken: { commands: number; bytes: number }): void {
     const isStoresFault = error instanceof StoreUnavailableError;
+    if (isStoresFault) this.#onRefusal(error.message);
     if (isStoresFault || taken.commands <= 1) {
       this.#forget(taken);
       for (const name of COMMAND_ORDER) this.#groups[name].fail(error);

@@ -429,7 +429,7 @@ export interface Reads {
   }): Promise<readonly Task[]>;
   task(id: number): Promise<Task>;
   stats(): Promise<Stats>;
-  /** Resolves when the store answers, rejects with `StoreUnavailableError` when it does not. */
+  /** Resolves when the store answers and takes writes, rejects with `StoreUnavailableError` when it does not. */
   ping(): Promise<void>;
 }
 

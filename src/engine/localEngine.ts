@@ -32,12 +32,16 @@ export interface LocalEngineOptions {
   readonly settings: EngineSettings;
   /** Milliseconds since 1970; tests bring their own. */
   readonly clock?: () => number;
+  /** Called once with the reason when the store begins to refuse writes, and once with null when it takes them again. */
+  readonly onWriteFault?: (reason: string | null) => void;
 }
 
 /** About what a request takes in memory when its caller does not say. */
 const SMALL_REQUEST_BYTES = 512;
 /** Pause between two writes of when workers were last heard from. */
 const SEEN_EVERY_MS = 5_000;
+/** Written to find out whether there is room again: about what a few requests take, so that they will pass too. */
+const PROBE = { collection: "upkeep", key: "probe", value: { padding: "x".repeat(65_536) } };
 
 export class LocalEngine implements Engine {
   readonly read: Reads;
@@ -59,8 +63,11 @@ export class LocalEngine implements Engine {
   readonly #claimSeconds = new HistogramCounter(SECONDS_BOUNDS);
   readonly #waitSeconds = new HistogramCounter(WAIT_BOUNDS);
   readonly #names: NameCounts;
+  readonly #onWriteFault: (reason: string | null) => void;
   readonly #rates: Readonly<Record<keyof Stats["rates"], RateCounter>>;
   #leasesLost = 0;
+  /** Why the store refuses writes; null while it takes them. */
+  #writeFault: string | null = null;
   #isClosed = false;
 
   constructor(options: LocalEngineOptions) {
@@ -70,6 +77,7 @@ export class LocalEngine implements Engine {
     this.#clock = options.clock ?? (() => options.store.clock());
     this.#stopListening = options.store.listen((text) => this.#onNotice(text));
     this.#names = new NameCounts(options.settings.countedByName);
+    this.#onWriteFault = options.onWriteFault ?? (() => {});
     const now = this.#clock();
     this.#rates = {
       submitted: new RateCounter(now),
@@ -82,12 +90,17 @@ export class LocalEngine implements Engine {
       settings: options.settings,
       clock: this.#clock,
       onCommit: (commit) => this.#onCommit(commit),
+      onRefusal: (reason) => this.#setWriteFault(reason),
     });
     this.read = this.#makeReads();
     this.#upkeep = new Upkeep({
       everyMs: options.settings.maintenanceMs,
       clock: this.#clock,
-      round: () => this.#maintain(),
+      round: async () => {
+        const answer = await this.#maintain();
+        await this.#tryToWrite();
+        return answer;
+      },
     });
   }
 
@@ -298,6 +311,20 @@ export class LocalEngine implements Engine {
     return answer;
   }
 
+  /** A round of upkeep may write nothing, and so tell nothing about a store that refused writes. */
+  async #tryToWrite(): Promise<void> {
+    if (this.#writeFault === null) return;
+    await this.putDocuments([PROBE]);
+    await this.putDocuments([{ ...PROBE, value: null }]);
+    this.#setWriteFault(null);
+  }
+
+  #setWriteFault(reason: string | null): void {
+    const isChange = (this.#writeFault === null) !== (reason === null);
+    this.#writeFault = reason;
+    if (isChange) this.#onWriteFault(reason);
+  }
+
   #onCommit(commit: Commit): void {
     this.#commitSize.add(commit.commands);
     this.#commitSeconds.add(commit.durationMs / 1_000);
@@ -355,7 +382,10 @@ export class LocalEngine implements Engine {
       tasks: (filter) => reads.tasks(filter),
       task: (id) => reads.task(id),
       dialectOfWorker: (id) => reads.dialectOfWorker(id),
-      ping: () => reads.ping(),
+      ping: async () => {
+        if (this.#writeFault !== null) throw new StoreUnavailableError(this.#writeFault);
+        await reads.ping();
+      },
       workers: () => this.#workers(null),
       worker: async (id) => {
         const [worker] = await this.#workers([id]);

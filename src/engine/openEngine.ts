@@ -13,6 +13,8 @@ export interface OpenEngineOptions {
   readonly settings?: Partial<EngineSettings>;
   /** Called when the engine cannot go on: its thread ended, or the store is damaged. */
   readonly onFatal?: (message: string) => void;
+  /** Called once with the reason when the store begins to refuse writes, and once with null when it takes them again. */
+  readonly onWriteFault?: (reason: string | null) => void;
 }
 
 /** @throws DataDirError when the data directory cannot be used; its message is for the user. */
@@ -20,7 +22,12 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const settings: EngineSettings = { ...DEFAULT_ENGINE_SETTINGS, ...options.settings };
   const onFatal = options.onFatal ?? (() => {});
   const worker = new Worker(new URL("./remote/engineWorker.ts", import.meta.url).href);
-  await begin(worker, { dataDir: options.dataDir, settings }, onFatal);
+  let writeFault: string | null = null;
+  const onWriteFault = (reason: string | null) => {
+    writeFault = reason;
+    options.onWriteFault?.(reason);
+  };
+  await begin(worker, { dataDir: options.dataDir, settings }, onFatal, onWriteFault);
   const reader = new Worker(new URL("./remote/readWorker.ts", import.meta.url).href);
   reader.postMessage({ dataDir: options.dataDir });
 
@@ -38,6 +45,7 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const engine: RemoteEngine = new RemoteEngine({
     commands,
     reads,
+    writeFault: () => writeFault,
     terminate: () => {
       isClosing = true;
       worker.terminate();
@@ -61,7 +69,12 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
 }
 
 /** Hands the thread its task and waits until the store is open. */
-function begin(worker: Worker, start: EngineWorkerStart, onFatal: (message: string) => void): Promise<void> {
+function begin(
+  worker: Worker,
+  start: EngineWorkerStart,
+  onFatal: (message: string) => void,
+  onWriteFault: (reason: string | null) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     worker.addEventListener("message", ({ data }: MessageEvent<string | EngineWorkerNotice>) => {
       if (typeof data === "string") return;
@@ -73,6 +86,8 @@ function begin(worker: Worker, start: EngineWorkerStart, onFatal: (message: stri
           return reject(new DataDirError(data.message));
         case "corrupt":
           return onFatal(data.message);
+        case "writeFault":
+          return onWriteFault(data.reason);
       }
     });
     worker.addEventListener("error", (event) =>

@@ -52,9 +52,9 @@ export function operationRoutes({ engine, metrics, describedDialects }: Operatio
       method: "GET",
       access: "open",
       path: "/readyz",
-      summary: "Says whether the store answers",
+      summary: "Says whether the store answers and takes writes",
       tags: TAGS,
-      responses: { 200: { description: "it answers", schema: status }, ...problems(503) },
+      responses: { 200: { description: "it does", schema: status }, ...problems(503) },
       handler: async () => {
         await engine.read.ping();
         return ok({ status: "ready" });

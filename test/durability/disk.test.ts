@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { YardmasterError } from "@yardmaster/client";
+import { eventually } from "../cli/yardmasterProcess.ts";
 import { Yard } from "./yard.ts";
 
 /** A small file system of its own needs the right to mount one. */
@@ -47,8 +48,19 @@ describe("a full disk", () => {
       expect(refusal.message).toContain("no space is left");
       expect(refusal.retryAfterMs).toBeGreaterThan(0);
       expect((await yard.client.job(1)).state).toBe("ready");
+      const unready = await fetch(`${yard.url}/readyz`);
+      expect([unready.status, await unready.text()]).toEqual([
+        503,
+        expect.stringContaining("no space is left"),
+      ]);
+      expect((await fetch(`${yard.url}/checkdb`)).status).toBe(503);
+      for (let round = 0; round < 5; round++) await yard.client.submit({ spec }).catch(() => {});
 
       expect(Bun.spawnSync(["mount", "-o", "remount,size=64m", dir]).exitCode).toBe(0);
+      // Nobody writes: the server finds out by itself, and says each change once.
+      await eventually("the server is ready", async () => ((await yard?.client.isReady()) ? true : null));
+      expect(yard.tail().match(/the store refuses writes/g)).toHaveLength(1);
+      expect(yard.tail().match(/the store takes writes again/g)).toHaveLength(1);
       acknowledged.push((await yard.client.submit({ spec: { argv: ["true"] } })).id);
       await yard.kill("server");
       await yard.startServer();

@@ -18,11 +18,13 @@ export interface EngineWorkerStart {
   readonly settings: EngineSettings;
 }
 
-/** What the thread says first, and when the store turns out to be damaged. */
+/** What the thread says first, and when the store turns out to be damaged or refuses writes. */
 export type EngineWorkerNotice =
   | { readonly type: "ready" }
   | { readonly type: "refused"; readonly message: string }
-  | { readonly type: "corrupt"; readonly message: string };
+  | { readonly type: "corrupt"; readonly message: string }
+  /** The store begins to refuse writes, or with null takes them again. */
+  | { readonly type: "writeFault"; readonly reason: string | null };
 
 let server: RpcServer | undefined;
 
@@ -41,7 +43,12 @@ self.onmessage = async (event: MessageEvent<string | EngineWorkerStart>) => {
 
 async function open({ dataDir, settings }: EngineWorkerStart): Promise<RpcServer> {
   const store = new SqliteStore({ dataDir, onCorrupt: (message) => notify({ type: "corrupt", message }) });
-  const engine = new LocalEngine({ store, reads: new SqliteReads(dataDir), settings });
+  const engine = new LocalEngine({
+    store,
+    reads: new SqliteReads(dataDir),
+    settings,
+    onWriteFault: (reason) => notify({ type: "writeFault", reason }),
+  });
   await engine.start();
   let unsubscribe: (() => void) | undefined;
   const rpc: RpcServer = new RpcServer(self, (method, args, context) => {

@@ -2,6 +2,7 @@
  * The engine as the server's thread sees it: commands go to the thread of the engine, reads to the one
  * that reads. So the server goes on parsing and answering requests while a commit waits for the disk.
  */
+import { StoreUnavailableError } from "../../domain/errors.ts";
 import type { Engine, EngineEvent, Reads, SubmitReceipt, SubmitRequest } from "../engine.ts";
 import { type Made, submittedJob } from "../submittedJob.ts";
 import type { WireReceipt } from "./engineCalls.ts";
@@ -14,7 +15,13 @@ export class RemoteEngine implements Engine {
   readonly #terminate: () => void;
   readonly #listeners = new Set<(events: readonly EngineEvent[]) => void>();
 
-  constructor(options: { commands: RpcClient; reads: RpcClient; terminate: () => void }) {
+  /** @param options.writeFault why the store refuses writes, null while it takes them: the reading thread does not know */
+  constructor(options: {
+    commands: RpcClient;
+    reads: RpcClient;
+    writeFault: () => string | null;
+    terminate: () => void;
+  }) {
     this.#commands = options.commands;
     this.#reads = options.reads;
     this.#terminate = options.terminate;
@@ -36,7 +43,11 @@ export class RemoteEngine implements Engine {
       tasks: (...args) => reads.call("tasks", args),
       task: (...args) => reads.call("task", args),
       dialectOfWorker: (...args) => reads.call("dialectOfWorker", args),
-      ping: (...args) => reads.call("ping", args),
+      ping: async (...args) => {
+        const reason = options.writeFault();
+        if (reason !== null) throw new StoreUnavailableError(reason);
+        await reads.call("ping", args);
+      },
       workers: (...args) => commands.call("workers", args),
       worker: (...args) => commands.call("worker", args),
       stats: (...args) => commands.call("stats", args),
