@@ -48,6 +48,8 @@ export interface RunningAgent {
 
 /** Looks whether the end is reached this often while nothing tells of it. */
 const SETTLE_POLL_MS = 10;
+/** Jobs that run for less on average are told of by their results alone, where that comes soon enough. */
+const SHORT_JOB_MS = 25;
 
 /**
  * Starts an agent. Does not wait for the server: it is tried for as long as the agent runs.
@@ -132,13 +134,14 @@ class Agent implements RunningAgent {
         for (const attempt of attempts) this.#leases.release(attemptKey(attempt));
       },
     });
+    const prefetch = new Prefetch(settings.prefetchMs, capacity, settings.maxJobs);
     this.#leases = new LeaseKeeper({
       ...shared,
       renewEveryMs: settings.renewEveryMs,
+      areJobsShort: () => prefetch.isShorterThan(SHORT_JOB_MS),
       onLost: (key) => this.#dispatcher.end(key, "leaseLost"),
       onCancelled: (key) => this.#dispatcher.end(key, "cancelled"),
     });
-    const prefetch = new Prefetch(settings.prefetchMs, capacity, settings.maxJobs);
     this.#dispatcher = new Dispatcher({
       services: {
         journal: this.#journal,

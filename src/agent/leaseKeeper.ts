@@ -5,6 +5,8 @@ import { type ServerLink, StoppedError } from "./serverLink.ts";
 
 /** A start is told after this long, many together; a job that ends sooner says it in its result. */
 const STARTED_DELAY_MS = 5;
+/** The same while jobs are short: each start that is told costs about as much as the job's own end. */
+const STARTED_DELAY_OF_SHORT_MS = 50;
 /** Leases in one request. */
 const MAX_LEASES = 500;
 /** After a renewal that failed, the next comes at least this soon. */
@@ -21,6 +23,8 @@ export interface LeaseKeeperOptions {
   readonly link: ServerLink;
   readonly workerId: string;
   readonly renewEveryMs: number;
+  /** Whether the jobs of late ended so soon that telling their starts is not worth while. */
+  readonly areJobsShort: () => boolean;
   /** The server gave the job to somebody else, or knows nothing of it: it must not go on here. */
   readonly onLost: (key: AttemptKey) => void;
   readonly onCancelled: (key: AttemptKey) => void;
@@ -60,17 +64,22 @@ export class LeaseKeeper {
     lease.start = "pending";
     lease.startedMs = performance.now();
     this.#pendingStarts.add(lease);
-    this.#startedTimer ??= setTimeout(() => this.#tellStarts(), STARTED_DELAY_MS);
+    this.#startedTimer ??= setTimeout(() => this.#tellStarts(), this.#startedDelayMs());
+  }
+
+  #startedDelayMs(): number {
+    return this.#options.areJobsShort() ? STARTED_DELAY_OF_SHORT_MS : STARTED_DELAY_MS;
   }
 
   #tellStarts(): void {
     this.#startedTimer = undefined;
-    const dueMs = performance.now() - STARTED_DELAY_MS + 1;
+    const delayMs = this.#startedDelayMs();
+    const dueMs = performance.now() - delayMs + 1;
     const due = [...this.#pendingStarts].filter((lease) => lease.startedMs <= dueMs).slice(0, MAX_LEASES);
     for (const lease of due) this.#pendingStarts.delete(lease);
     if (due.length > 0) void this.#renew(due);
     if (this.#pendingStarts.size > 0) {
-      this.#startedTimer = setTimeout(() => this.#tellStarts(), STARTED_DELAY_MS);
+      this.#startedTimer = setTimeout(() => this.#tellStarts(), delayMs);
     }
   }
 

@@ -41,6 +41,11 @@ export class Prefetch {
     this.#memoryMb += (need.memoryMb - this.#memoryMb) * WEIGHT;
   }
 
+  /** Whether recent jobs ran for less than this on average. */
+  isShorterThan(limitMs: number): boolean {
+    return this.#runMs !== null && this.#runMs < limitMs;
+  }
+
   /** Jobs to hold beyond those that run. */
   target(nowMs: number): number {
     if (this.#runMs === null || this.#horizonMs === 0 || nowMs < this.#suspendedUntilMs) return 0;
