@@ -35,6 +35,7 @@ const CLI_ENTRY_POINTS: readonly string[] = [
   "src/store/blobs/directoryBlobStore.ts",
   "src/agent/agent.ts",
   "src/agent/agentOptions.ts",
+  "src/agent/isolation/machineReport.ts",
 ];
 
 /** Rooms that may use the SDK: those that reach a server as its users do. */

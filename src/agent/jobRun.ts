@@ -176,8 +176,11 @@ export class JobRun {
     const startedAt =
       this.#startedAtMs === null ? {} : { startedAt: new Date(this.#startedAtMs).toISOString() };
     const shared = { ...attemptOf(this.job), exitCode: end.exitCode, ...startedAt };
-    if (end.reason !== null) return { ...shared, outcome: "failed", error: endText(end.reason, this.job) };
+    if (end.reason === "timeLimit")
+      return { ...shared, outcome: "failed", error: endText("timeLimit", this.job) };
     if (end.error !== null) return { ...shared, outcome: "failed", error: end.error };
+    if (end.reason === "cpuLimit")
+      return { ...shared, outcome: "failed", error: endText("cpuLimit", this.job) };
     if (end.exitCode === 0 && end.signal === null) return { ...shared, outcome: "succeeded" };
     const error =
       end.signal === null
@@ -221,7 +224,7 @@ function endText(reason: EndReason, job: ClaimedJob): string {
     case "timeLimit":
       return `time limit of ${job.timeoutMs} ms reached`;
     case "cpuLimit":
-      return "limit of CPU time reached";
+      return "the limit of its CPU time is reached";
     case "cancelled":
       return "cancelled";
     case "leaseLost":

@@ -45,6 +45,7 @@ export interface ConfinementParts {
 export class Confinement {
   readonly #parts: ConfinementParts;
   #isReleased = false;
+  #hasSpentCpu = false;
   #endNow: ((reason: EndReason) => void) | null = null;
 
   constructor(parts: ConfinementParts) {
@@ -86,6 +87,7 @@ export class Confinement {
     const { cgroup, limits } = this.#parts;
     const usedMs = limits.cpuSeconds === null ? null : (cgroup?.cpuMs ?? null);
     if (usedMs !== null && limits.cpuSeconds !== null && usedMs > limits.cpuSeconds * 1_000) {
+      this.#hasSpentCpu = true;
       this.#endNow?.("cpuLimit");
     }
   }
@@ -148,10 +150,10 @@ export class Confinement {
     if (end.exitCode === 0 && end.signal === null) return null;
     const { limits, cgroup } = this.#parts;
     if (limits.memoryMb !== null && cgroup?.ranOutOfMemory === true) {
-      return `it used more than its ${limits.memoryMb} MiB of memory`;
+      return `the program used more than its ${limits.memoryMb} MiB of memory`;
     }
-    if (limits.cpuSeconds !== null && end.signal === "SIGXCPU") {
-      return `it used more than its ${limits.cpuSeconds} s of CPU time`;
+    if (limits.cpuSeconds !== null && (this.#hasSpentCpu || end.signal === "SIGXCPU")) {
+      return `the program used more than its ${limits.cpuSeconds} s of CPU time`;
     }
     if (limits.processes !== null && cgroup?.ranOutOfProcesses === true) {
       return `the program ended with exit code ${end.exitCode} after it reached its limit of ${limits.processes} processes`;

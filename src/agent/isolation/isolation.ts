@@ -20,6 +20,7 @@ import type { IsolationSettings } from "./isolationOptions.ts";
 import type { JobCgroup } from "./jobCgroup.ts";
 import { hasLimit, type JobLimits, jobLimits } from "./jobLimits.ts";
 import { ARGUMENTS_FD, KEEPER, LAUNCHER, LIMITER } from "./launchScripts.ts";
+import { isRoot } from "./machineReport.ts";
 import { probeSandbox } from "./probe.ts";
 import { StatusFile } from "./statusFile.ts";
 import { acceleratorDevices, hiddenPaths, networkFiles, privatePaths, systemEntries } from "./systemView.ts";
@@ -65,6 +66,7 @@ export async function openIsolation(
   const isolated = kinds.filter((kind) => settings.kinds.includes(kind));
   const areAllLimited =
     settings.maxMemoryMb !== null || settings.maxProcesses !== null || settings.maxCpuSeconds !== null;
+  const mustCount = settings.mode === "required" && isolated.length > 0;
   const sandbox = isolated.length === 0 ? null : await findSandbox(settings, isolated, stateDir, log);
   let cgroups: Cgroups | null = null;
   if (sandbox !== null || areAllLimited) {
@@ -74,6 +76,10 @@ export async function openIsolation(
       cgroups = offer.groups;
       const left = await cgroups.removeLeftovers();
       if (left > 0) log.warn("removed control groups that an earlier run had left", { groups: left });
+    } else if (mustCount && isRoot()) {
+      throw new IsolationUnavailableError(
+        `isolation is required, but the number of a job's processes cannot be limited here: no control groups (${offer.reason}), and without them root has no limit; run the agent as another user, or give it control groups`,
+      );
     } else log.info("no control groups: limits hold for each process of a job alone", offer);
   }
   return new Isolation(settings, sandbox, cgroups, isolated, stateDir);

@@ -1,13 +1,13 @@
 /** Checks of what an agent can use on this machine. None of it is needed to run commands. */
-import { existsSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { formatByteSize } from "../byteSize.ts";
 import { type Finding, ok, warn } from "./finding.ts";
+import { isolationChecks } from "./isolationChecks.ts";
 
 const PROBE_TIMEOUT_MS = 10_000;
 
 export async function agentChecks(): Promise<Finding[]> {
-  return [machine(), accelerators(), sandbox(), controlGroups()];
+  return [machine(), accelerators(), ...(await isolationChecks())];
 }
 
 function machine(): Finding {
@@ -30,19 +30,4 @@ function accelerators(): Finding {
     return warn("accelerators", "nvidia-smi fails", "run it by hand: the driver may not be loaded");
   const [first = ""] = cards;
   return ok("accelerators", `${cards.length} (${first}): start agents with --accelerators ${cards.length}`);
-}
-
-function sandbox(): Finding {
-  const program = Bun.which("bwrap");
-  if (program !== null) return ok("sandbox", `bubblewrap at ${program}`);
-  return warn(
-    "sandbox",
-    "no bubblewrap",
-    "install the package bubblewrap to run untrusted programs apart from the machine",
-  );
-}
-
-function controlGroups(): Finding {
-  if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return ok("cgroups", "version 2");
-  return warn("cgroups", "no cgroup v2", "memory limits of jobs cannot be enforced by the kernel here");
 }
