@@ -75,7 +75,6 @@ export class Router {
     const hot = fixed?.byMethod.get(method);
     if (hot !== undefined) return { targets: hot, values: NO_VALUES, allowed: [], dialect: null };
 
-    const allowed = new Set<string>();
     const found: PathTargets[] = fixed === undefined ? [] : [fixed];
     const [matches, stash] = this.#patterns.match("ALL", path);
     for (const [entry, indexes] of matches) {
@@ -90,17 +89,7 @@ export class Router {
       const targets = targetsOf(fixed, method);
       if (targets !== undefined) return { targets, values: NO_VALUES, allowed: [], dialect: null };
     }
-    let dialect: Dialect | null = null;
-    for (const entry of found) {
-      for (const [name, targets] of entry.byMethod) {
-        dialect ??= targets[0]?.dialect ?? null;
-        allowed.add(name);
-        if (name === "GET") allowed.add("HEAD");
-      }
-    }
-    return found.length === 0
-      ? null
-      : { targets: [], values: NO_VALUES, allowed: [...allowed].sort(), dialect };
+    return found.length === 0 ? null : nothingFor(found.reduce(moreSpecific));
   }
 
   /** The dialect that words errors for a path that has no route. */
@@ -117,6 +106,24 @@ export class Router {
     if (owner === undefined) throw new Error("no dialect has the prefix /");
     return owner;
   }
+}
+
+/**
+ * What is said of a path that does not have the method. Only the path that describes it best counts: that
+ * `/clients/{id}` can be deleted says nothing of `/clients/register`.
+ */
+function nothingFor({ byMethod }: PathTargets): Match {
+  const allowed = new Set(byMethod.keys());
+  if (allowed.has("GET")) allowed.add("HEAD");
+  const dialect = [...byMethod.values()][0]?.[0]?.dialect ?? null;
+  return { targets: [], values: NO_VALUES, allowed: [...allowed].sort(), dialect };
+}
+
+/** Of two paths for one address: the one that writes out a part, the first that differs, for which the other has a placeholder. */
+function moreSpecific(one: PathTargets, other: PathTargets): PathTargets {
+  const parts = other.pattern.split("/");
+  const differs = one.pattern.split("/").find((part, place) => part !== parts[place]);
+  return differs?.startsWith(":") ? other : one;
 }
 
 /** A GET route answers HEAD too, unless the path has a HEAD of its own. */

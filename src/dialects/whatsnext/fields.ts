@@ -102,7 +102,8 @@ export const page = {
     .number()
     .min(1)
     .default(100)
-    .meta({ description: `At most ${MAX_LIMIT}; more is clamped.` }),
+    // As text only integers are taken, however large.
+    .meta({ override: { type: "integer" }, description: `At most ${MAX_LIMIT}; more is clamped.` }),
   skip: z.int().min(0).default(0),
 };
 

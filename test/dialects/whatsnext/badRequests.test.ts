@@ -268,6 +268,11 @@ test("wrong methods and paths that are not there", async () => {
     ["POST", "/projects/1/queue", "DELETE"],
     ["GET", "/clients/w/heartbeat", "POST"],
     ["POST", "/checkdb", "GET, HEAD"],
+    ["GET", "/projects/1/jobs/batch", "POST"],
+    ["PATCH", "/projects/1/jobs/batch/", "POST"],
+    ["PATCH", "/clients/register", "POST"],
+    ["POST", "/tasks/name/x", "GET, HEAD"],
+    ["PATCH", "/projects/name/x", "DELETE, GET, HEAD"],
   ] as const) {
     const { status, headers, json } = await server.call(method, path);
     expect([path, status, headers.get("allow"), json]).toEqual([

@@ -198,6 +198,21 @@ test("health, and the documented form of errors", async () => {
   for (const page of ["/docs", "/redoc"]) expect((await fetch(`${server.url}${page}`)).status).toBe(200);
 });
 
+test("the OpenAPI document calls the numbers of a query what is taken: integers", async () => {
+  await using server = await startWhatsNext();
+  const { paths } = await (await fetch(`${server.url}/openapi.json`)).json();
+  const numbers: string[] = [];
+  for (const path of ["/projects/", "/tasks/", "/jobs/", "/clients/", "/projects/{id}/fetch_job"]) {
+    for (const { name, schema } of paths[path].get.parameters) {
+      if (schema.type === "integer") numbers.push(`${path} ${name}`);
+      expect([path, name, schema.type]).not.toEqual([path, name, "number"]);
+    }
+    expect((await server.get(`${path.replace("{id}", "1")}?limit=1.5&available_cpu=1.5`)).status).toBe(422);
+  }
+  expect(numbers).toContain("/jobs/ limit");
+  expect(numbers).toContain("/projects/{id}/fetch_job available_cpu");
+});
+
 test("every documented call is in the OpenAPI document, once", async () => {
   await using server = await startWhatsNext();
   const { paths } = (await server.get("/openapi.json")).body;

@@ -25,7 +25,10 @@ const available = z
   .number()
   .min(0)
   .default(0)
-  .meta({ description: "Only jobs whose task requires no more; 0 does not filter." });
+  .meta({
+    override: { type: "integer" },
+    description: "Only jobs whose task requires no more; 0 does not filter.",
+  });
 
 /** Jobs of other APIs that one fetch passes by; a queue with more of them in front has nothing to give here. */
 const MAX_FOREIGN_JOBS = 20;
