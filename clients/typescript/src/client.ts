@@ -24,11 +24,13 @@ import type {
   JobEvent,
   JobKind,
   JobPage,
+  JobRecord,
   JobResult,
   JobState,
   LogChunk,
   LogPage,
   NewJob,
+  NewJobRecord,
   NewLogChunk,
   Project,
   RenewAnswer,
@@ -219,6 +221,15 @@ export class YardmasterClient {
     return (await this.#get<{ items: JobEvent[] }>(`${jobPath(ref)}/events`, query, options)).items;
   }
 
+  /** What was kept with the job besides its output and result: usage, provenance. */
+  async records(
+    ref: JobRef,
+    filter: { kind?: string; order?: "newest" | "oldest"; limit?: number } = {},
+    options: CallOptions = {},
+  ): Promise<JobRecord[]> {
+    return (await this.#get<{ items: JobRecord[] }>(`${jobPath(ref)}/records`, { ...filter }, options)).items;
+  }
+
   /** Waits until the job is final, and returns it. */
   async wait(ref: JobRef, options: WaitOptions = {}): Promise<Job> {
     const deadline =
@@ -313,6 +324,17 @@ export class YardmasterClient {
     options: CallOptions = {},
   ): Promise<number> {
     return (await this.#post<{ accepted: number }>("/v1/logs", request, "safe", options)).accepted;
+  }
+
+  /**
+   * Keeps records with jobs that the worker holds; returns how many were kept. What was sent twice is kept twice, so
+   * it is not repeated after a lost connection.
+   */
+  async sendRecords(
+    request: { workerId: string; records: readonly NewJobRecord[] },
+    options: CallOptions = {},
+  ): Promise<number> {
+    return (await this.#post<{ accepted: number }>("/v1/records", request, "refused", options)).accepted;
   }
 
   // Artifacts: files named by the SHA-256 of what they hold, in lower-case hexadecimal

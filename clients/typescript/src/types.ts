@@ -74,6 +74,19 @@ export interface ClaimedJob extends Job {
   leaseExpiresAt: string;
 }
 
+/** What a `script` job runs: a Python script, uploaded as an artifact, with what it needs. */
+export interface ScriptSpec {
+  script: { sha256: string; bytes?: number };
+  /** Name of the script in its folder; absent is `train.py`. */
+  entrypoint?: string;
+  /** What pip is to install, as in a `requirements.txt`. */
+  requirements?: string;
+  /** Downloaded before the script runs; a `hash` of 64 hexadecimal digits is verified. */
+  dataset?: { name: string; url?: string | null; hash?: string | null } | null;
+  runtimeMinutesEstimate?: number;
+  meta?: JsonObject;
+}
+
 /** A job to submit. Either `spec` or `taskId` (with `parameters`) says what to run. */
 export interface NewJob {
   kind?: JobKind;
@@ -81,7 +94,7 @@ export interface NewJob {
   queue?: string;
   name?: string;
   projectId?: number;
-  spec?: CommandSpec | JsonObject;
+  spec?: CommandSpec | ScriptSpec | JsonObject;
   taskId?: number;
   parameters?: JsonObject;
   priority?: number;
@@ -151,6 +164,8 @@ export interface WorkerRegistration {
   /** `["*"]` is every queue. */
   queues?: string[];
   kinds?: JobKind[];
+  /** Ed25519 public key by which the worker signs provenance: 32 bytes in base64. */
+  publicKey?: string;
 }
 
 export interface Worker {
@@ -161,6 +176,8 @@ export interface Worker {
   labels: Record<string, string>;
   queues: string[];
   kinds: JobKind[];
+  /** Ed25519 public key by which it signs provenance; null when it has told none. */
+  publicKey: string | null;
   state: "online" | "draining" | "offline";
   registeredAt: string;
   lastSeenAt: string;
@@ -197,6 +214,24 @@ export interface RenewAnswer {
  */
 export type ResultOutcome = "succeeded" | "failed" | "released" | "lost";
 
+/** Something to be kept with a job, such as `usage` or `provenance`. */
+export interface NewRecord {
+  kind: string;
+  data: JsonObject;
+}
+
+export interface JobRecord extends NewRecord {
+  seq: number;
+  attempt: number;
+  time: string;
+}
+
+/** A record of a job that the worker holds. */
+export interface NewJobRecord extends NewRecord {
+  id: number;
+  attempt: number;
+}
+
 export interface JobResult {
   id: number;
   attempt: number;
@@ -206,6 +241,8 @@ export interface JobResult {
   result?: Json;
   /** When the process was started, where no renewal said `started` before. */
   startedAt?: string;
+  /** Kept with the job if the result counts; at most 20. */
+  records?: NewRecord[];
 }
 
 export interface ResultAnswer {

@@ -4,7 +4,7 @@ import type { JsonObject } from "../../domain/job.ts";
 import type { DependencyRef, JobRef, NewJob } from "../../engine/engine.ts";
 import { issuesOf } from "../issues.ts";
 import { InvalidRequestError, type RequestIssue } from "../requestErrors.ts";
-import { commandSpec, type NewJobInput, taskJobSpec } from "./schemas/job.ts";
+import { commandSpec, type NewJobInput, scriptSpec, taskJobSpec } from "./schemas/job.ts";
 
 type Path = readonly (string | number)[];
 
@@ -74,6 +74,14 @@ function checkSpec(input: NewJobInput, path: Path, issues: RequestIssue[]): void
         path: [...path, "spec", "argv"],
         message: "required: spec.argv, or taskId",
       });
+    return;
+  }
+  if (input.kind === "script") {
+    const parsed = scriptSpec.safeParse(input.spec);
+    if (parsed.success) return;
+    for (const issue of issuesOf(parsed.error, "body", input.spec)) {
+      issues.push({ part: "body", path: [...path, "spec", ...issue.path], message: issue.message });
+    }
     return;
   }
   if (input.kind !== "command") return;

@@ -1,6 +1,6 @@
 /** Our values as the native API writes them: times as ISO 8601 UTC, environment values masked. */
 
-import type { Attempt, Job, JobEvent, JsonObject, LogChunk } from "../../domain/job.ts";
+import type { Attempt, Job, JobEvent, JobRecord, JsonObject, LogChunk } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import type { Worker } from "../../domain/worker.ts";
 import type { ClaimedJob, JobDependency } from "../../engine/engine.ts";
@@ -114,6 +114,12 @@ export function chunkToWire(chunk: LogChunk) {
   return { seq: chunk.seq, time: isoTime(chunk.time), stream: chunk.stream, text: chunk.text };
 }
 
+/** What was kept with a job as JSON. */
+export function recordToWire(record: JobRecord) {
+  const { seq, attempt, time, kind, data } = record;
+  return { seq, attempt, time: isoTime(time), kind, data };
+}
+
 /** A worker as JSON. */
 export function workerToWire(worker: Worker) {
   return {
@@ -124,6 +130,7 @@ export function workerToWire(worker: Worker) {
     labels: worker.labels,
     queues: worker.queues,
     kinds: worker.kinds,
+    publicKey: typeof worker.details.publicKey === "string" ? worker.details.publicKey : null,
     state: worker.state,
     registeredAt: isoTime(worker.registeredAt),
     lastSeenAt: isoTime(worker.lastSeenAt),

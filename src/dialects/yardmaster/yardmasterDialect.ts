@@ -10,10 +10,11 @@ import { claimRoutes } from "./routes/claims.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { type FollowLimits, logRoutes } from "./routes/logs.ts";
 import { projectRoutes } from "./routes/projects.ts";
+import { recordRoutes } from "./routes/records.ts";
 import { statsRoutes } from "./routes/stats.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { workerRoutes } from "./routes/workers.ts";
-import { commandSpec } from "./schemas/job.ts";
+import { commandSpec, scriptSpec } from "./schemas/job.ts";
 import { problem, problems } from "./schemas/problem.ts";
 
 export interface YardmasterDialectOptions extends FollowLimits {
@@ -40,10 +41,11 @@ export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
       ...taskRoutes(engine),
       ...workerRoutes(engine),
       ...claimRoutes(engine),
+      ...recordRoutes(engine),
       ...artifactRoutes(blobs, options),
       ...statsRoutes(engine),
     ].map(withRefusals),
-    schemas: { CommandSpec: commandSpec, Problem: problem },
+    schemas: { CommandSpec: commandSpec, ScriptSpec: scriptSpec, Problem: problem },
     errors: problemOf,
   };
 }

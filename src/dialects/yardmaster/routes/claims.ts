@@ -91,6 +91,7 @@ function reportResults(engine: Engine): Route {
         result: result.result ?? null,
         startedAt:
           result.startedAt === undefined || result.startedAt === null ? null : Date.parse(result.startedAt),
+        ...(result.records === undefined ? {} : { records: result.records }),
       }));
       const answers = await engine.finish({ workerId: body.workerId, results: reported });
       return ok({

@@ -25,12 +25,13 @@ export function workerRoutes(engine: Engine): Route[] {
         ...problems(415, 422, 503),
       },
       handler: async ({ body }) => {
+        const { publicKey, ...said } = body;
         const registered = await engine.registerWorker({
-          ...body,
+          ...said,
           name: body.name ?? body.id,
           address: body.address ?? null,
           dialect: "yardmaster",
-          details: {},
+          details: publicKey === undefined ? {} : { publicKey },
         });
         const wire = workerToWire(registered.worker);
         return registered.isNew ? created(wire) : ok(wire);

@@ -61,6 +61,46 @@ export const commandSpec = z
     example: { argv: ["python", "train.py", "--lr", "0.01"], env: { SEED: "7" } },
   });
 
+const sha256 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, "expected a SHA-256 as 64 hexadecimal digits in small letters");
+
+/** What a `script` job runs. */
+export const scriptSpec = z
+  .strictObject({
+    script: z
+      .strictObject({ sha256, bytes: z.int().min(0).optional() })
+      .meta({ description: "The script, uploaded as an artifact." }),
+    entrypoint: text(1_000, 1)
+      .default("train.py")
+      .meta({ description: "Name of the script in its folder; a relative path without `..`." }),
+    requirements: text(1_048_576)
+      .default("")
+      .meta({ description: "What pip is to install, as in a `requirements.txt`." }),
+    dataset: z
+      .strictObject({
+        name: text(500),
+        url: text(10_000).nullable().default(null),
+        hash: text(1_000).nullable().default(null),
+      })
+      .nullable()
+      .default(null)
+      .meta({
+        description: "Downloaded before the script runs; `hash` of 64 hexadecimal digits is verified.",
+      }),
+    runtimeMinutesEstimate: z.int().min(0).optional(),
+    meta: jsonObject.optional(),
+  })
+  .meta({
+    id: "ScriptSpec",
+    description: "A Python script with what it needs.",
+    example: {
+      script: { sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
+      requirements: "scikit-learn==1.7.2",
+      dataset: { name: "Iris", url: "https://example.com/iris.csv" },
+    },
+  });
+
 /** What a task's job may say besides its parameters. */
 export const taskJobSpec = z.strictObject({ env: environment.optional(), cwd: cwd.optional() });
 

@@ -15,6 +15,7 @@ import {
   time,
 } from "./fields.ts";
 import { job } from "./job.ts";
+import { newRecord } from "./newRecord.ts";
 
 /** Most jobs, leases or results in one call. */
 const MAX_ITEMS = 10_000;
@@ -26,6 +27,12 @@ export const workerId = text(200, 1).meta({
 const queues = z.array(queueName).min(1).max(1_000).meta({ description: '`["*"]` is every queue.' });
 const kinds = z.array(kind).min(1).max(20);
 
+/** 32 bytes in base64. */
+const publicKey = z
+  .string()
+  .regex(/^[A-Za-z0-9+/]{43}=$/, "expected the 32 bytes of an Ed25519 public key in base64")
+  .meta({ description: "Ed25519 public key by which the worker signs provenance: 32 bytes in base64." });
+
 export const registration = z
   .strictObject({
     id: workerId,
@@ -35,6 +42,7 @@ export const registration = z
     labels: labels.default({}),
     queues: queues.default(["default"]),
     kinds: kinds.default(["command"]),
+    publicKey: publicKey.optional(),
   })
   .meta({ id: "WorkerRegistration" });
 
@@ -47,6 +55,7 @@ export const worker = z
     labels: z.record(z.string(), z.string()),
     queues: z.array(z.string()),
     kinds: z.array(kind),
+    publicKey: z.string().nullable(),
     state: z.enum(WORKER_STATES),
     registeredAt: time,
     lastSeenAt: time,
@@ -122,6 +131,11 @@ export const results = z
           error: text(65_536).nullable().optional(),
           result: json.optional(),
           startedAt: instant.nullable().optional(),
+          records: z
+            .array(newRecord)
+            .max(20, "expected at most 20 records")
+            .optional()
+            .meta({ description: "Kept with the job if the result counts." }),
         }),
       )
       .max(MAX_ITEMS),

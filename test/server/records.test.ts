@@ -1,0 +1,92 @@
+/** Records over the API: what a worker keeps with the jobs it holds, and with its results. */
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type NewJobRecord, YardmasterClient } from "../../clients/typescript/src/index.ts";
+import { openEngine } from "../../src/engine/openEngine.ts";
+import { startTestServer, startTestServerWith } from "./testServer.ts";
+
+const KEY = `${"A".repeat(43)}=`;
+const capacity = { cpu: 1, accelerators: 0, memoryMb: 0 };
+
+async function startReal() {
+  const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-records-"));
+  const engine = await openEngine({ dataDir });
+  const server = await startTestServerWith(engine);
+  return {
+    client: new YardmasterClient({ baseUrl: server.url }),
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await engine.close();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+test("the holder of a job keeps records with it, others do not; a result brings its own", async () => {
+  await using real = await startReal();
+  const { client } = real;
+  const worker = await client.registerWorker({ id: "w1", capacity, publicKey: KEY });
+  expect(worker.publicKey).toBe(KEY);
+  await client.registerWorker({ id: "w2", capacity });
+  expect((await client.worker("w2")).publicKey).toBeNull();
+  const job = await client.submit({ spec: { argv: ["true"] } });
+  const record: NewJobRecord = { id: job.id, attempt: 1, kind: "usage", data: { cpu_percent: 12.5 } };
+  expect(await client.sendRecords({ workerId: "w1", records: [record] })).toBe(0);
+
+  const claim = { workerId: "w1", queues: ["*"], kinds: ["command" as const], capacity, max: 1, waitMs: 0 };
+  expect(await client.claim(claim)).toHaveLength(1);
+  expect(await client.sendRecords({ workerId: "w2", records: [record] })).toBe(0);
+  expect(await client.sendRecords({ workerId: "w1", records: [{ ...record, attempt: 2 }] })).toBe(0);
+  expect(await client.sendRecords({ workerId: "w1", records: [record, { ...record, id: 999 }] })).toBe(1);
+
+  const provenance = { kind: "provenance", data: { jobId: job.key, é: [1, { "": null }] } };
+  const result = { id: job.id, attempt: 1, outcome: "succeeded" as const, records: [provenance] };
+  const lost = await client.sendResults({ workerId: "w2", results: [result] });
+  expect(lost[0]?.accepted).toBe(false);
+  for (let time = 0; time < 2; time++) {
+    const answer = await client.sendResults({ workerId: "w1", results: [result] });
+    expect(answer[0]?.accepted).toBe(true);
+  }
+  const all = await client.records(job.key);
+  expect(all.map(({ kind }) => kind)).toEqual(["usage", "provenance"]);
+  expect(all[1]?.data).toEqual(provenance.data);
+  expect(await client.records(job.id, { kind: "usage" })).toHaveLength(1);
+  expect((await client.records(job.id, { order: "newest", limit: 1 }))[0]?.kind).toBe("provenance");
+});
+
+test.each([
+  ["POST", "/v1/records", { workerId: "w" }, "/records"],
+  [
+    "POST",
+    "/v1/records",
+    { workerId: "w", records: [{ id: 1, attempt: 1, kind: "", data: {} }] },
+    "/records/0/kind",
+  ],
+  [
+    "POST",
+    "/v1/records",
+    { workerId: "w", records: [{ id: 1, attempt: 1, kind: "a", data: [] }] },
+    "/records/0/data",
+  ],
+  ["POST", "/v1/workers", { id: "w", capacity, publicKey: "short" }, "/publicKey"],
+  ["GET", "/v1/jobs/1/records?limit=0", undefined, "limit"],
+  ["GET", "/v1/jobs/1/records?kind=", undefined, "kind"],
+  ["POST", "/v1/jobs", { kind: "script", spec: { script: { sha256: "x" } } }, "/spec/script/sha256"],
+  ["POST", "/v1/jobs", { kind: "script", spec: { script: null, meta: 1 } }, "/spec/script"],
+  [
+    "POST",
+    "/v1/jobs",
+    { kind: "script", spec: { script: { sha256: "0".repeat(64) }, dataset: {} } },
+    "/spec/dataset/name",
+  ],
+  ["POST", "/v1/jobs", { kind: "script" }, "/spec"],
+] as const)("%s %s with a fault is refused: %j in %s", async (method, path, body, place) => {
+  await using server = await startTestServer();
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  const response = await fetch(`${server.url}${path}`, init);
+  expect(response.status).toBe(422);
+  expect(await response.text()).toContain(place);
+  expect(server.engine.submitted).toEqual([]);
+});
