@@ -81,6 +81,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     insecure: required("insecure", s.insecure),
     apiKeys: required("apiKeys", s.apiKeys),
     rateLimitPerMinute: required("rateLimitPerMinute", s.rateLimitPerMinute),
+    allowedHosts: required("allowedHosts", s.allowedHosts),
     corsOrigins: required("corsOrigins", s.corsOrigins),
     corsAllowMethods: required("corsAllowMethods", s.corsAllowMethods),
     corsAllowHeaders: required("corsAllowHeaders", s.corsAllowHeaders),

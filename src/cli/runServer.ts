@@ -81,6 +81,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
         configuredKeys: values.apiKeys,
         keyFile,
         ownKey: agentKey,
+        allowedHosts: values.allowedHosts,
         rateLimitPerMinute: values.rateLimitPerMinute,
         cors: corsOf(values),
       },

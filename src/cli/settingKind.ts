@@ -126,6 +126,23 @@ export function webOrigins(): SettingKind<readonly string[]> {
   };
 }
 
+/** Names of hosts, without a port; none is allowed too. */
+export function hostNames(): SettingKind<readonly string[]> {
+  const allowed = "names of hosts such as jobs.example.com, without http:// and port, or * for all";
+  return {
+    placeholder: "name",
+    isList: true,
+    allowed,
+    read(value) {
+      const names = listOfTexts(value, allowed);
+      const odd = names.find((name) => name !== "*" && !/^[\w-]+(\.[\w-]+)*\.?$/.test(name));
+      if (odd !== undefined) throw refuse(allowed, odd);
+      return names;
+    },
+    show: (value) => value.join(","),
+  };
+}
+
 /** Words that stand in a header: names of methods or of headers. */
 export function headerWords(placeholder: string, allowed: string): SettingKind<readonly string[]> {
   const list = texts(placeholder, allowed);

@@ -14,6 +14,7 @@ import {
   durationMs,
   durationMsOrNever,
   headerWords,
+  hostNames,
   integer,
   labels,
   paths,
@@ -112,6 +113,14 @@ export const SETTINGS = {
     description:
       "Requests that one key, or without a key one address, may make in a minute. 0 is no limit. Health, readiness and the API pages are not counted.",
     formerVariable: "rate_limit_per_minute",
+  }),
+  allowedHosts: define({
+    group: "server",
+    key: "allowed-host",
+    kind: hostNames(),
+    default: [],
+    description:
+      "Name under which a server without API keys also answers on this machine's own addresses, as a proxy in front of it passes it on; `*` is every name. Can be given several times.",
   }),
   corsOrigins: define({
     group: "server",

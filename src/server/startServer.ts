@@ -13,11 +13,15 @@ import type { Dialect } from "../dialects/dialect.ts";
 import { yardmasterDialect } from "../dialects/yardmaster/yardmasterDialect.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { BlobStore } from "../store/blobs/blobStore.ts";
+import { AllowedHosts, isLoopback } from "./access/allowedHosts.ts";
 import type { ConfiguredKey } from "./access/apiKey.ts";
 import { Cors, type CorsOptions } from "./access/cors.ts";
 import { Gate } from "./access/gate.ts";
 import { Keys } from "./access/keys.ts";
+import { OutsideTokens, type OutsideTokensOptions } from "./access/outsideTokens.ts";
 import { RateLimiter } from "./access/rateLimiter.ts";
+import { newTokenSecret, openTokenSecret } from "./access/tokenSecret.ts";
+import { Tokens } from "./access/tokens.ts";
 import { HttpHandler } from "./httpHandler.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 import { formatAddress, type ListenAddress, listen } from "./listen.ts";
@@ -25,6 +29,9 @@ import { LiveRequests } from "./liveRequests.ts";
 import { Metrics } from "./metrics.ts";
 import { operationRoutes } from "./operationRoutes.ts";
 import { Router } from "./router.ts";
+import type { Connection } from "./sockets/connection.ts";
+import { Sockets } from "./sockets/sockets.ts";
+import { tokenRoutes } from "./tokenRoutes.ts";
 
 /** Who may call, and how often. What is absent restricts nobody. */
 export interface AccessOptions {
@@ -36,6 +43,15 @@ export interface AccessOptions {
   readonly ownKey?: string | null;
   /** Requests of one key, or without a key of one address; 0 is no limit. */
   readonly rateLimitPerMinute?: number;
+  /**
+   * Names, besides `localhost` and those listened on, under which a server without keys answers on a loopback
+   * address; `*` is every name.
+   */
+  readonly allowedHosts?: readonly string[];
+  /** The file of the secret that tokens are signed with, made when it is not there; null is a secret of this process. */
+  readonly tokenSecretFile?: string | null;
+  /** Another issuer whose tokens are taken; every request needs a key or a token then. Null is none. */
+  readonly outsideTokens?: Omit<OutsideTokensOptions, "logger"> | null;
   /** Null is no page of another site. */
   readonly cors?: CorsOptions | null;
 }
@@ -74,10 +90,10 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const native = yardmasterDialect({ engine, blobs, ...limits });
   const metrics = new Metrics(engine);
   const dialects: Dialect[] = [...(options.dialects ?? [])];
-  const operations = operationRoutes({ engine, metrics, describedDialects: () => dialects });
-  dialects.push({ ...native, routes: [...native.routes, ...operations] });
-
   const access = options.access ?? {};
+  const secretFile = access.tokenSecretFile ?? null;
+  const secret = secretFile === null ? newTokenSecret() : openTokenSecret(secretFile);
+  const operations = operationRoutes({ engine, metrics, describedDialects: () => dialects });
   const keys = await Keys.open({
     configured: access.configuredKeys ?? [],
     filePath: access.keyFile ?? null,
@@ -85,11 +101,20 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     filePollMs: limits.keyFilePollMs,
     logger,
   });
+  const issuer = access.outsideTokens ?? null;
+  const tokens = new Tokens({
+    secret,
+    findBound: (binding) => keys.findBound(binding),
+    outside: issuer === null ? null : new OutsideTokens({ ...issuer, logger }),
+  });
+  const { maxTokenLifetimeMs } = limits;
+  const makingTokens = tokenRoutes({ keys, tokens, maxTokenLifetimeMs });
+  dialects.push({ ...native, routes: [...native.routes, ...makingTokens, ...operations] });
   const limitPerMinute = access.rateLimitPerMinute ?? 0;
   const limiter =
     limitPerMinute === 0 ? null : new RateLimiter({ limitPerMinute, maxCallers: limits.maxLimitedCallers });
   const cors = access.cors === undefined || access.cors === null ? null : new Cors(access.cors);
-  if (access.cors?.origins.includes("*") === true && !keys.isRequired) {
+  if (access.cors?.origins.includes("*") === true && !keys.isRequired && issuer === null) {
     logger.warn(
       "CORS: there are no API keys, so a page of any site that is opened in reach of this server can run jobs",
     );
@@ -100,10 +125,22 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
 
   const router = new Router(dialects);
   const live = new LiveRequests();
-  const handler = new HttpHandler({ router, limits, live, logger, gate: new Gate(keys, limiter), cors });
+  const gate = new Gate(keys, tokens, limiter);
+  const handler = new HttpHandler({ router, limits, live, logger, gate, cors });
+  const sockets = new Sockets({ dialects, limits, gate, cors, logger });
   metrics.observe([...router.targets.map((target) => target.times), handler.unmatched]);
 
-  const servers: Server<undefined>[] = [];
+  const hosts = new AllowedHosts([...(access.allowedHosts ?? []), ...options.listen.map(({ host }) => host)]);
+  const guarded: typeof handler.handle = (request, addresses) => {
+    try {
+      if (!keys.isRequired) hosts.check(request);
+    } catch (error) {
+      return Promise.resolve(router.ownerOf(pathOf(request)).errors(error));
+    }
+    return handler.handle(request, addresses);
+  };
+
+  const servers: Server<Connection>[] = [];
   try {
     for (const address of options.listen) {
       servers.push(
@@ -111,7 +148,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
           idleTimeoutMs: limits.idleTimeoutMs,
           // JSON bodies have their own, smaller limit, which is counted where they are read.
           maxRequestBodyBytes: Math.max(limits.maxArtifactBytes, limits.maxBodyBytes) + 1,
-          fetch: handler.handle,
+          fetch: isLoopback(address.host) ? guarded : handler.handle,
         }),
       );
     }
@@ -132,14 +169,19 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   };
 }
 
-function boundAddress(server: Server<undefined>, asked: ListenAddress | undefined): BoundAddress {
+/** The path as it stands in the address: `URL` would make `/a/../b` another one. */
+function pathOf({ url }: Request): string {
+  return url.slice(url.indexOf("/", 8)).split("?", 1)[0] ?? "/";
+}
+
+function boundAddress(server: Server<Connection>, asked: ListenAddress | undefined): BoundAddress {
   const host = asked?.host ?? server.hostname ?? "127.0.0.1";
   const port = server.port ?? asked?.port ?? 0;
   return { host, port, url: `http://${formatAddress({ host, port })}` };
 }
 
 async function closeAll(
-  servers: readonly Server<undefined>[],
+  servers: readonly Server<Connection>[],
   live: LiveRequests,
   timeoutMs: number,
 ): Promise<void> {
