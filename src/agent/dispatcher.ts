@@ -15,6 +15,8 @@ import type { EndReason } from "./supervisedProcess.ts";
 
 /** After the system refused a process, nothing is claimed for this long. */
 const BUSY_PAUSE_MS = 1_000;
+/** Jobs that may prepare, such as download what they run, while their slots serve others. */
+const MAX_PREPARING = 16;
 
 export interface DispatcherOptions {
   readonly services: RunServices;
@@ -40,7 +42,11 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #queue: QueuedJob[] = [];
   readonly #runs = new Map<AttemptKey, JobRun>();
-  /** Runs that use slots: less than `#runs` while output is still being read or sent. */
+  /** Runs whose slots serve others until they are prepared. */
+  readonly #slotless = new Set<JobRun>();
+  /** Those of them that are prepared and wait for slots, first come first. */
+  readonly #prepared: JobRun[] = [];
+  /** Runs that use slots, or are about to: less than `#runs` while output is still being read or sent. */
   #active = 0;
   #ageTimer: ReturnType<typeof setTimeout> | undefined;
   #busyUntilMs = 0;
@@ -77,6 +83,7 @@ export class Dispatcher {
   freeAfterQueue(): Resources {
     let free = this.#options.slots.free;
     for (const { job } of this.#queue) free = subtract(free, job.resources);
+    for (const { job } of this.#prepared) free = subtract(free, job.resources);
     return free;
   }
 
@@ -125,6 +132,15 @@ export class Dispatcher {
 
   #startMore(): void {
     for (;;) {
+      const prepared = this.#prepared[0];
+      if (prepared !== undefined) {
+        const grant = this.#options.slots.take(prepared.job.resources);
+        if (grant === null) return;
+        this.#prepared.shift();
+        this.#slotless.delete(prepared);
+        prepared.resume(grant);
+        continue;
+      }
       const next = this.#queue[0];
       if (next === undefined || this.#active >= this.#options.maxJobs) return;
       const grant = this.#options.slots.take(next.job.resources);
@@ -140,10 +156,25 @@ export class Dispatcher {
   }
 
   readonly #events = {
+    onPreparing: (run: JobRun): void => {
+      if (this.#slotless.size >= MAX_PREPARING) return;
+      this.#slotless.add(run);
+      this.#options.slots.giveBack(run.grant);
+      this.#startMore();
+      this.#options.onChange();
+    },
+    onPrepared: (run: JobRun): void => {
+      if (this.#slotless.has(run)) {
+        this.#prepared.push(run);
+        this.#startMore();
+      } else run.resume(run.grant);
+    },
     onStarted: (run: JobRun): void => this.#options.leases.started(attemptKey(run.job)),
     onFree: (run: JobRun): void => {
       this.#active -= 1;
-      this.#options.slots.giveBack(run.grant);
+      if (!this.#slotless.delete(run)) this.#options.slots.giveBack(run.grant);
+      const place = this.#prepared.indexOf(run);
+      if (place >= 0) this.#prepared.splice(place, 1);
       this.#options.leases.ended(attemptKey(run.job));
       const runMs = run.runMs();
       if (runMs !== null) this.#options.prefetch.ran(run.job.resources, runMs);

@@ -48,6 +48,17 @@ export function jobEnvironment(
   };
 }
 
+/**
+ * The environment of a job that gets its own variables alone: with a PATH, and the accelerators that it was given.
+ */
+export function exactEnvironment(
+  jobsOwn: Readonly<Record<string, string>>,
+  accelerators: readonly number[],
+): Record<string, string> {
+  const given = accelerators.length === 0 ? {} : { CUDA_VISIBLE_DEVICES: accelerators.join(",") };
+  return { PATH: USUAL_PATH, ...jobsOwn, ...given };
+}
+
 function withoutCredentials(address: string): string {
   if (!URL.canParse(address)) return "";
   const url = new URL(address);

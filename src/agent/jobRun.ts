@@ -2,7 +2,9 @@
 
 import { resolve } from "node:path";
 import type { ClaimedJob, JobResult, Json } from "@yardmaster/client";
-import { jobEnvironment } from "./environment.ts";
+import type { LogStream } from "../domain/job.ts";
+import { OutputCutter } from "../domain/outputCut.ts";
+import { exactEnvironment, jobEnvironment } from "./environment.ts";
 import { errorText } from "./errorText.ts";
 import type { Confinement } from "./isolation/confinement.ts";
 import type { Isolation } from "./isolation/isolation.ts";
@@ -27,6 +29,10 @@ export interface RunServices {
 }
 
 export interface RunEvents {
+  /** The job is being prepared, which takes a while; it needs nothing of what it was given until `onPrepared`. */
+  readonly onPreparing: (run: JobRun) => void;
+  /** It can be started, by `resume`. */
+  readonly onPrepared: (run: JobRun) => void;
   /** The process runs. */
   readonly onStarted: (run: JobRun) => void;
   /** Nothing of the job runs any more: what it was given is free. */
@@ -37,9 +43,12 @@ export interface RunEvents {
   readonly onFinished: (run: JobRun, result: JobResult | null) => void;
 }
 
+/** Longest delay a timer can have. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 export class JobRun {
   readonly job: ClaimedJob;
-  readonly grant: Grant;
+  #grant: Grant;
   readonly #runner: Runner;
   readonly #services: RunServices;
   readonly #events: RunEvents;
@@ -50,14 +59,44 @@ export class JobRun {
   #startedAtMs: number | null = null;
   /** Given before there was a process to end. */
   #earlyEnd: EndReason | null = null;
+  /** Aborted by an early end; made where a preparation asks for it. */
+  #abort: AbortController | null = null;
+  #prepareTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What to start, while it waits for `resume`. */
+  #prepared: Launch | null = null;
+  /** How long the preparation took, which counts as a part of the time limit. */
+  #preparedMs = 0;
+  #launched: Launch | null = null;
+  #isOver = false;
+  readonly #cutters = new Map<LogStream, OutputCutter>();
 
   constructor(job: ClaimedJob, grant: Grant, runner: Runner, services: RunServices, events: RunEvents) {
     this.job = job;
-    this.grant = grant;
+    this.#grant = grant;
     this.#runner = runner;
     this.#services = services;
     this.#events = events;
-    this.#context = { job, workspace: services.workspaces.take() };
+    this.#context = this.#newContext();
+  }
+
+  /** What the job has of the machine. */
+  get grant(): Grant {
+    return this.#grant;
+  }
+
+  #newContext(): RunContext {
+    const signal = (): AbortSignal => {
+      this.#abort ??= new AbortController();
+      return this.#abort.signal;
+    };
+    return {
+      job: this.job,
+      workspace: this.#services.workspaces.take(),
+      get signal() {
+        return signal();
+      },
+      note: (text) => this.#openLog().note(`[yardmaster: ${text}]`),
+    };
   }
 
   /** How long the process ran, so far or in all; null when it never did. */
@@ -70,10 +109,7 @@ export class JobRun {
     try {
       const launch = this.#runner.prepare(this.#context);
       if (launch instanceof Promise) {
-        launch.then(
-          (ready) => this.#launch(ready),
-          (error) => this.#failBeforeStart(error),
-        );
+        this.#whilePreparing(launch);
       } else this.#launch(launch);
     } catch (error) {
       this.#failBeforeStart(error);
@@ -82,13 +118,58 @@ export class JobRun {
 
   /** Ends the run for a reason from outside. */
   end(reason: EndReason): void {
-    if (this.#process === null) this.#earlyEnd ??= reason;
-    else this.#process.end(reason);
+    if (this.#process !== null) {
+      this.#process.end(reason);
+      return;
+    }
+    if (this.#isOver) return;
+    this.#earlyEnd ??= reason;
+    this.#abort?.abort(new Error(endText(this.#earlyEnd, this.job)));
+    if (this.#prepared !== null) this.#endEarly(this.#earlyEnd);
+  }
+
+  /** Starts what `onPrepared` told of. */
+  resume(grant: Grant): void {
+    const launch = this.#prepared;
+    this.#grant = grant;
+    this.#prepared = null;
+    if (launch !== null) this.#launch(launch);
+  }
+
+  #whilePreparing(launch: Promise<Launch>): void {
+    const beganMs = performance.now();
+    const { timeoutMs } = this.job;
+    if (timeoutMs !== null && timeoutMs <= MAX_TIMER_MS) {
+      this.#prepareTimer = setTimeout(() => this.end("timeLimit"), timeoutMs);
+    }
+    launch.then(
+      (ready) => {
+        clearTimeout(this.#prepareTimer);
+        this.#preparedMs = performance.now() - beganMs;
+        this.#prepared = ready;
+        if (this.#earlyEnd !== null) this.#endEarly(this.#earlyEnd);
+        else this.#events.onPrepared(this);
+      },
+      (error) => {
+        clearTimeout(this.#prepareTimer);
+        this.#failBeforeStart(error);
+      },
+    );
+    this.#events.onPreparing(this);
+  }
+
+  #endEarly(reason: EndReason): void {
+    this.#launched ??= this.#prepared;
+    this.#prepared = null;
+    if (reason === "leaseLost") this.#log?.discard();
+    else this.#log?.note(`[yardmaster: ${endText(reason, this.job)}]`);
+    this.#freeAndFinish(endResult(this.job, reason));
   }
 
   #launch(launch: Launch): void {
+    this.#launched = launch;
     if (this.#earlyEnd !== null) {
-      this.#freeAndFinish(endResult(this.job, this.#earlyEnd));
+      this.#endEarly(this.#earlyEnd);
       return;
     }
     try {
@@ -106,7 +187,9 @@ export class JobRun {
     const { job } = this;
     const { workspace } = this.#context;
     const { accelerators } = this.grant;
-    const env = jobEnvironment(baseEnvironment, job, launch.env, workspace, accelerators);
+    const env = launch.hasExactEnvironment
+      ? exactEnvironment(launch.env, accelerators)
+      : jobEnvironment(baseEnvironment, job, launch.env, workspace, accelerators);
     const hasAccelerators = accelerators.length > 0;
     const confinement = isolation.confine({ job, launch, workspace, hasAccelerators, env });
     const own = { argv: launch.argv, env, cwd: resolve(workspace, launch.cwd) };
@@ -116,11 +199,14 @@ export class JobRun {
         argv,
         env: processEnv,
         cwd,
-        timeoutMs: job.timeoutMs,
+        timeoutMs: job.timeoutMs === null ? null : Math.max(1, job.timeoutMs - Math.ceil(this.#preparedMs)),
         graceMs,
         outputDrainMs,
         confinement,
-        onOutput: (stream, bytes) => this.#openLog().append(stream, bytes),
+        onOutput: (stream, bytes) => {
+          this.#openLog().append(stream, bytes);
+          if (launch.keepsCutOutputs) this.#cutterOf(stream).append(bytes);
+        },
         onExit: () => this.#events.onFree(this),
         onEnd: (end) => this.#onEnd(end),
       });
@@ -135,7 +221,28 @@ export class JobRun {
     return this.#log;
   }
 
+  #cutterOf(stream: LogStream): OutputCutter {
+    let cutter = this.#cutters.get(stream);
+    if (cutter === undefined) {
+      cutter = new OutputCutter();
+      this.#cutters.set(stream, cutter);
+    }
+    return cutter;
+  }
+
+  /** The outputs that were too long to be taken from the log. */
+  #cutOutputs(): Pick<JobResult, "result"> {
+    const cut = [...this.#cutters].filter(([, cutter]) => cutter.isCut);
+    this.#cutters.clear();
+    if (cut.length === 0) return {};
+    return { result: Object.fromEntries(cut.map(([stream, cutter]) => [stream, cutter.text()])) };
+  }
+
   #failBeforeStart(error: unknown): void {
+    if (this.#earlyEnd !== null) {
+      this.#endEarly(this.#earlyEnd);
+      return;
+    }
     if (error instanceof MachineBusyError) {
       this.#events.onMachineBusy(error.message);
       this.#freeAndFinish({ ...attemptOf(this.job), outcome: "released" });
@@ -154,7 +261,8 @@ export class JobRun {
     // What a job wrote after its lease was lost belongs to nobody; a cancelled job's last words are still sent.
     if (end.reason === "leaseLost") this.#log?.discard();
     else if (end.reason !== null) this.#openLog().note(`[yardmaster: ${endText(end.reason, this.job)}]`);
-    const result = this.#resultOf(end);
+    const ended = this.#resultOf(end);
+    const result = ended === null ? null : { ...ended, ...this.#cutOutputs() };
     const { collect } = this.#runner;
     if (collect === undefined || result?.outcome !== "succeeded") this.#finish(result);
     else this.#collect(collect, end, result);
@@ -192,6 +300,8 @@ export class JobRun {
   /** The result is noted before it is offered, and offered when the output is with the server. */
   #finish(result: JobResult | null): void {
     const { journal, workspaces } = this.#services;
+    this.#isOver = true;
+    this.#launched?.release?.();
     workspaces.giveBack(this.#context.workspace);
     const log = this.#log;
     if (result === null) {
@@ -216,7 +326,10 @@ function attemptOf({ id, attempt }: ClaimedJob): { id: number; attempt: number }
 
 /** What is reported of a job that the agent ended; null where the server wants no report. */
 function endResult(job: ClaimedJob, reason: EndReason): JobResult | null {
-  return reason === "agentStopped" ? { ...attemptOf(job), outcome: "released" } : null;
+  if (reason === "agentStopped") return { ...attemptOf(job), outcome: "released" };
+  return reason === "timeLimit" || reason === "cpuLimit"
+    ? { ...attemptOf(job), outcome: "failed", error: endText(reason, job) }
+    : null;
 }
 
 function endText(reason: EndReason, job: ClaimedJob): string {

@@ -16,12 +16,22 @@ export interface Launch {
   readonly cwd: string;
   /** Absolute paths outside the workspace that the job must be able to read: an isolated job sees them read-only. */
   readonly reads?: readonly string[];
+  /** The job sees `env` and a PATH alone, nothing that the agent adds. */
+  readonly hasExactEnvironment?: true;
+  /** An output longer than 1 MiB goes, cut, into the job's result; the log keeps it all. */
+  readonly keepsCutOutputs?: true;
+  /** Called once, when nothing of the job runs any more or it was never started. */
+  readonly release?: () => void;
 }
 
 export interface RunContext {
   readonly job: ClaimedJob;
   /** An empty directory of the job's own, removed afterwards. */
   readonly workspace: string;
+  /** Aborted when the job must not be started any more; a preparation that takes its time ends then. */
+  readonly signal: AbortSignal;
+  /** Says something of Yardmaster's own in the job's log. */
+  note(text: string): void;
 }
 
 /** One kind of job. Methods may answer at once or by promise: short jobs are spared the wait. */

@@ -11,7 +11,7 @@ export class MachineBusyError extends Error {
 
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
-const TRANSIENT = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"]);
+const TRANSIENT = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY"]);
 
 /** Turns what `Bun.spawn` threw into the job's fault or the machine's. */
 export function spawnFault(error: unknown, program: string, cwd: string): JobFault | MachineBusyError {
