@@ -8,6 +8,7 @@
 import type { z } from "zod";
 import type { DialectName } from "../domain/job.ts";
 import type { Route } from "./route.ts";
+import type { SocketRoute } from "./socket.ts";
 
 export interface Dialect {
   readonly name: DialectName;
@@ -20,6 +21,8 @@ export interface Dialect {
    */
   readonly prefixes: readonly string[];
   readonly routes: readonly Route[];
+  /** WebSockets; absent is none. */
+  readonly sockets?: readonly SocketRoute[];
   /** Named schemas that the OpenAPI document needs beyond those the routes name themselves. */
   readonly schemas: Readonly<Record<string, z.ZodType>>;
   /**

@@ -73,14 +73,16 @@ export class MalformedBodyError extends Error {
   override readonly name = "MalformedBodyError";
 }
 
-/** The server asks for a key, and the request has none that can be read. */
+/** The server asks for a key, and the request has none that can be read, or a token that is not good. */
 export class UnauthorizedError extends Error {
   override readonly name = "UnauthorizedError";
   /** For the header `WWW-Authenticate`. */
   readonly challenge: string;
-  constructor(challenge: string) {
+  /** @param message absent: that there is no key at all */
+  constructor(challenge: string, message?: string) {
     super(
-      "an API key is required: send it as X-API-Key, as Authorization: Bearer, or as the password of HTTP Basic",
+      message ??
+        "an API key is required: send it as X-API-Key, as Authorization: Bearer, or as the password of HTTP Basic",
     );
     this.challenge = challenge;
   }
@@ -93,11 +95,13 @@ export class ForbiddenError extends Error {
   readonly role: KeyRole | null;
   /** The roles that may; empty when the key is not known. */
   readonly allowed: readonly KeyRole[];
-  constructor(role: KeyRole | null, allowed: readonly KeyRole[]) {
+  /** @param message absent: what the other two say */
+  constructor(role: KeyRole | null, allowed: readonly KeyRole[], message?: string) {
     super(
-      role === null
-        ? "the API key is not known here, or was revoked"
-        : `the role of this API key is ${role}; this needs ${allowed.join(" or ")}`,
+      message ??
+        (role === null
+          ? "the API key is not known here, or was revoked"
+          : `the role of this API key is ${role}; this needs ${allowed.join(" or ")}`),
     );
     this.role = role;
     this.allowed = allowed;

@@ -104,6 +104,8 @@ export interface RouteDescription {
   readonly access?: Access;
   /** Another spelling of a path that has a route of its own: served, and left out of the OpenAPI document. */
   readonly isAlias?: boolean;
+  /** Always answers with an event stream: a token may stand in its address (`?access_token=`). */
+  readonly isEventStream?: boolean;
   /** A body that the handler reads itself, as a stream. */
   readonly rawBody?: { readonly contentType: string; readonly description: string };
   /**

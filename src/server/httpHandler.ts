@@ -6,6 +6,7 @@ import type { Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
 import { isDomainError } from "../domain/errors.ts";
 import type { AddressSource } from "./access/callerAddress.ts";
 import type { Cors } from "./access/cors.ts";
+import { splitUrlToken } from "./access/credentials.ts";
 import { refuseForeignPage } from "./access/foreignPage.ts";
 import type { Gate } from "./access/gate.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -78,8 +79,12 @@ export class HttpHandler {
         times = target.times;
         dialect = target.dialect;
       }
+      const urlToken = isEventStream(request, target) ? call.takeUrlToken() : null;
       // Before anything is told, also whether the path exists.
-      if (this.#gate.isClosed) call.role = this.#gate.admit(request, target?.access ?? "read", addresses);
+      if (this.#gate.isClosed) {
+        const role = this.#gate.admit(request, target?.access ?? "read", addresses, urlToken);
+        call.role = typeof role === "string" ? role : await role;
+      }
       if (match === null) throw new PathNotFoundError(path);
       if (match.targets.length === 0) throw new MethodNotAllowedError(method, match.allowed);
       if (target === null) throw new PathNotFoundError(path);
@@ -107,7 +112,7 @@ export class HttpHandler {
 class HttpCall implements Call {
   readonly request: Request;
   readonly path: string;
-  readonly search: string;
+  search: string;
   role: Role = "anonymous";
   params: Readonly<Record<string, string>> = NO_PARAMS;
   readonly #limits: ServerLimits;
@@ -130,6 +135,13 @@ class HttpCall implements Call {
     this.#cors = cors;
   }
 
+  /** Takes the token out of the query. */
+  takeUrlToken(): string | null {
+    const { search, token } = splitUrlToken(this.search);
+    this.search = search;
+    return token;
+  }
+
   readJson(): Promise<JsonBody> {
     return readJsonBody(this.request, this.#limits, this.#cors);
   }
@@ -137,6 +149,15 @@ class HttpCall implements Call {
   live(): LiveRequest {
     return this.#live.enter(this.request);
   }
+}
+
+/** Browsers set this header for every event stream, and cannot set one for a key. */
+function isEventStream(request: Request, target: Target | null): boolean {
+  if (request.method !== "GET") return false;
+  return (
+    target?.route.isEventStream === true ||
+    request.headers.get("accept")?.includes("text/event-stream") === true
+  );
 }
 
 /** The first route that takes the call; leaves the call with that route's parameters. */

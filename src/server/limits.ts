@@ -1,5 +1,7 @@
+import { DEFAULT_SOCKET_LIMITS, type SocketLimits } from "./sockets/sockets.ts";
+
 /** The limits and timers of the HTTP side; each has its unit in its name. */
-export interface ServerLimits {
+export interface ServerLimits extends SocketLimits {
   /** Longest JSON body. */
   readonly maxBodyBytes: number;
   /** Longest artifact. */
@@ -18,6 +20,8 @@ export interface ServerLimits {
   readonly keyFilePollMs: number;
   /** Callers whose pace is kept in memory, where there is a limit on it. */
   readonly maxLimitedCallers: number;
+  /** Longest lifetime of a token. */
+  readonly maxTokenLifetimeMs: number;
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
@@ -30,4 +34,6 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   closeTimeoutMs: 10_000,
   keyFilePollMs: 1_000,
   maxLimitedCallers: 50_000,
+  maxTokenLifetimeMs: 24 * 3_600_000,
+  ...DEFAULT_SOCKET_LIMITS,
 };

@@ -1,5 +1,6 @@
 /** Opens the addresses of the server, with errors that say what to do. */
-import type { Server } from "bun";
+import type { Server, WebSocketHandler } from "bun";
+import type { Connection } from "./sockets/connection.ts";
 
 /** Where to listen. Port 0 takes a free one. */
 export interface ListenAddress {
@@ -32,11 +33,13 @@ export function formatAddress({ host, port }: ListenAddress): string {
 export interface ListenOptions {
   readonly idleTimeoutMs: number;
   readonly maxRequestBodyBytes: number;
-  readonly fetch: (request: Request, server: Server<undefined>) => Promise<Response>;
+  /** Undefined is the answer where the request became a WebSocket. */
+  readonly fetch: (request: Request, server: Server<Connection>) => Promise<Response | undefined>;
+  readonly websocket: WebSocketHandler<Connection>;
 }
 
 /** @throws PortInUseError, ListenError */
-export function listen(address: ListenAddress, options: ListenOptions): Server<undefined> {
+export function listen(address: ListenAddress, options: ListenOptions): Server<Connection> {
   try {
     return Bun.serve({
       hostname: address.host,
@@ -49,6 +52,7 @@ export function listen(address: ListenAddress, options: ListenOptions): Server<u
       // gets a part of the requests: a second server must be refused instead.
       reusePort: false,
       fetch: options.fetch,
+      websocket: options.websocket,
     });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";

@@ -77,7 +77,7 @@ export interface BoundAddress extends ListenAddress {
 export interface RunningServer {
   readonly addresses: readonly BoundAddress[];
   /**
-   * Takes no more requests, ends the long polls and streams, waits for the others up to
+   * Takes no more requests, ends the long polls, streams and WebSockets, waits for the others up to
    * `closeTimeoutMs`, then cuts them off. The engine stays open.
    */
   close(): Promise<void>;
@@ -131,13 +131,17 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   metrics.observe([...router.targets.map((target) => target.times), handler.unmatched]);
 
   const hosts = new AllowedHosts([...(access.allowedHosts ?? []), ...options.listen.map(({ host }) => host)]);
-  const guarded: typeof handler.handle = (request, addresses) => {
+  const serve = (request: Request, server: Server<Connection>): Promise<Response | undefined> => {
+    const socket = sockets.find(request);
+    return socket === null ? handler.handle(request, server) : sockets.accept(request, socket, server);
+  };
+  const guarded: typeof serve = (request, server) => {
     try {
-      if (!keys.isRequired) hosts.check(request);
+      if (!keys.isRequired && !tokens.isRequired) hosts.check(request);
     } catch (error) {
       return Promise.resolve(router.ownerOf(pathOf(request)).errors(error));
     }
-    return handler.handle(request, addresses);
+    return serve(request, server);
   };
 
   const servers: Server<Connection>[] = [];
@@ -148,7 +152,8 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
           idleTimeoutMs: limits.idleTimeoutMs,
           // JSON bodies have their own, smaller limit, which is counted where they are read.
           maxRequestBodyBytes: Math.max(limits.maxArtifactBytes, limits.maxBodyBytes) + 1,
-          fetch: isLoopback(address.host) ? guarded : handler.handle,
+          fetch: isLoopback(address.host) ? guarded : serve,
+          websocket: sockets.handler,
         }),
       );
     }
@@ -163,7 +168,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     addresses,
     close: () => {
       keys.close();
-      closing ??= closeAll(servers, live, limits.closeTimeoutMs);
+      closing ??= closeAll(servers, live, sockets, limits.closeTimeoutMs);
       return closing;
     },
   };
@@ -183,10 +188,12 @@ function boundAddress(server: Server<Connection>, asked: ListenAddress | undefin
 async function closeAll(
   servers: readonly Server<Connection>[],
   live: LiveRequests,
+  sockets: Sockets,
   timeoutMs: number,
 ): Promise<void> {
   const stopped = Promise.all(servers.map((server) => server.stop(false)));
   live.endAll();
+  sockets.closeAll();
   const { promise: timedOut, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, timeoutMs);
   await Promise.race([stopped, timedOut]);

@@ -36,3 +36,15 @@ export function digestOf(key: string): Uint8Array {
   Bun.SHA256.hash(key, digest);
   return digest;
 }
+
+/**
+ * What a token names its key by: it tells nothing of the key, and stays the same as long as the key does,
+ * also where keys of the settings change places.
+ */
+export function bindingOf(digest: Uint8Array): string {
+  return new Bun.CryptoHasher("sha256")
+    .update("yardmaster token\0")
+    .update(digest)
+    .digest("base64url")
+    .slice(0, 22);
+}

@@ -1,51 +1,94 @@
-/** Lets a request to a route, or says why not: its key, the key's role, the pace of its caller. */
+/** Lets a request to a route, or says why not: its key or token, the role of that, the pace of its caller. */
 import { ForbiddenError, RateLimitedError, UnauthorizedError } from "../../dialects/requestErrors.ts";
-import type { Access, Role } from "../../dialects/route.ts";
-import type { KnownKey } from "./apiKey.ts";
+import type { Access, KeyRole, Role } from "../../dialects/route.ts";
 import { type AddressSource, callerAddress } from "./callerAddress.ts";
-import { challengeFor, keyOf } from "./credentials.ts";
+import { challengeFor, invalidTokenChallenge, keyOf } from "./credentials.ts";
 import type { Keys } from "./keys.ts";
 import { rolesFor } from "./permissions.ts";
 import type { RateLimiter } from "./rateLimiter.ts";
+import { looksLikeToken, type TokenHolder, type Tokens } from "./tokens.ts";
 
 export class Gate {
   readonly #keys: Keys;
+  readonly #tokens: Tokens;
   readonly #limiter: RateLimiter | null;
 
   /** @param limiter null where nobody is limited */
-  constructor(keys: Keys, limiter: RateLimiter | null) {
+  constructor(keys: Keys, tokens: Tokens, limiter: RateLimiter | null) {
     this.#keys = keys;
+    this.#tokens = tokens;
     this.#limiter = limiter;
   }
 
   /** False when every request may pass: nothing of it has to be read. */
   get isClosed(): boolean {
-    return this.#keys.isRequired || this.#limiter !== null;
+    return this.#isKeyRequired || this.#limiter !== null;
+  }
+
+  get #isKeyRequired(): boolean {
+    return this.#keys.isRequired || this.#tokens.isRequired;
   }
 
   /**
-   * The role under which the request passes. Wrong keys count against their address, so that guessing is slow
-   * where there is a limit.
+   * The role under which the request passes: at once for keys, later for tokens. Wrong keys count against their
+   * address, so that guessing is slow where there is a limit.
    *
-   * @throws RateLimitedError, UnauthorizedError, ForbiddenError
+   * @param urlToken a token from the address, where the request is of a sort that may carry one there
+   * @throws RateLimitedError, UnauthorizedError, ForbiddenError; OverloadedError where a token cannot be checked now
    */
-  admit(request: Request, access: Access, addresses: AddressSource): Role {
+  admit(
+    request: Request,
+    access: Access,
+    addresses: AddressSource,
+    urlToken: string | null = null,
+  ): Role | Promise<Role> {
     if (access === "open") return "anonymous";
-    const areKeysRequired = this.#keys.isRequired;
-    const text = areKeysRequired || this.#limiter !== null ? keyOf(request.headers) : null;
+    const isKeyRequired = this.#isKeyRequired;
+    const text = isKeyRequired || this.#limiter !== null ? keyOf(request.headers) : null;
     const key = text === null ? null : this.#keys.find(text);
-    if (this.#limiter !== null && key?.isOwn !== true) this.#count(this.#limiter, request, key, addresses);
-    if (!areKeysRequired) return "anonymous";
+    if (isKeyRequired && key === null) {
+      const token = text === null ? urlToken : looksLikeToken(text) ? text : null;
+      if (token !== null) return this.#admitToken(token, request, access, addresses);
+    }
+    if (key?.isOwn !== true) this.#count(key === null ? null : `key ${key.id}`, request, addresses);
+    if (!isKeyRequired) return "anonymous";
     if (text === null) throw new UnauthorizedError(challengeFor(request.headers));
     if (key === null) throw new ForbiddenError(null, []);
-    const allowed = rolesFor(access);
-    if (!allowed.includes(key.role)) throw new ForbiddenError(key.role, allowed);
-    return key.role;
+    return roleFor(access, key.role);
   }
 
-  #count(limiter: RateLimiter, request: Request, key: KnownKey | null, addresses: AddressSource): void {
-    const caller = key === null ? `address ${callerAddress(request, addresses)}` : `key ${key.id}`;
-    const retryAfterMs = limiter.take(caller, performance.now());
-    if (retryAfterMs > 0) throw new RateLimitedError(limiter.limitPerMinute, retryAfterMs);
+  async #admitToken(
+    token: string,
+    request: Request,
+    access: Access,
+    addresses: AddressSource,
+  ): Promise<Role> {
+    let holder: TokenHolder;
+    try {
+      if (!looksLikeToken(token)) {
+        const reason = "an address can carry a token, which POST /v1/tokens makes, and not a key";
+        throw new UnauthorizedError(invalidTokenChallenge(reason), reason);
+      }
+      holder = await this.#tokens.check(token);
+    } catch (error) {
+      this.#count(null, request, addresses);
+      throw error;
+    }
+    if (!holder.isOwn) this.#count(holder.caller, request, addresses);
+    return roleFor(access, holder.role);
   }
+
+  /** @param caller null counts the address */
+  #count(caller: string | null, request: Request, addresses: AddressSource): void {
+    if (this.#limiter === null) return;
+    const name = caller ?? `address ${callerAddress(request, addresses)}`;
+    const retryAfterMs = this.#limiter.take(name, performance.now());
+    if (retryAfterMs > 0) throw new RateLimitedError(this.#limiter.limitPerMinute, retryAfterMs);
+  }
+}
+
+function roleFor(access: Access, role: KeyRole): Role {
+  const allowed = rolesFor(access);
+  if (!allowed.includes(role)) throw new ForbiddenError(role, allowed);
+  return role;
 }

@@ -1,6 +1,6 @@
 /** The keys that a server knows, to be found by the text that a request carries. */
 import { timingSafeEqual } from "node:crypto";
-import { digestOf, type KnownKey } from "./apiKey.ts";
+import { bindingOf, digestOf, type KnownKey } from "./apiKey.ts";
 
 /**
  * Keys by the first four bytes of their digest. What is found there is compared in constant time, so the time
@@ -8,11 +8,13 @@ import { digestOf, type KnownKey } from "./apiKey.ts";
  */
 export class KeyRing {
   readonly #byStart = new Map<number, KnownKey[]>();
+  readonly #byBinding = new Map<string, KnownKey>();
   readonly size: number;
 
   constructor(keys: readonly KnownKey[]) {
     this.size = keys.length;
     for (const key of keys) {
+      this.#byBinding.set(bindingOf(key.digest), key);
       const start = startOf(key.digest);
       const same = this.#byStart.get(start);
       if (same === undefined) this.#byStart.set(start, [key]);
@@ -27,6 +29,11 @@ export class KeyRing {
       if (timingSafeEqual(key.digest, digest)) return key;
     }
     return null;
+  }
+
+  /** The key that tokens name in that way; null when there is none. */
+  findBound(binding: string): KnownKey | null {
+    return this.#byBinding.get(binding) ?? null;
   }
 }
 

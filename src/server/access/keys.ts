@@ -68,6 +68,11 @@ export class Keys {
     return this.#ring.find(text);
   }
 
+  /** The key that a token is bound to; null when it is not there, or not any more. */
+  findBound(binding: string): KnownKey | null {
+    return this.#ring.findBound(binding);
+  }
+
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;

@@ -1,0 +1,107 @@
+/** One WebSocket: bounds what waits for its reader, and ends it for sure. */
+import type { ServerWebSocket } from "bun";
+import type { Role } from "../../dialects/route.ts";
+import type { SocketConnection, SocketRoute } from "../../dialects/socket.ts";
+
+/** Limits of one WebSocket. */
+export interface ConnectionLimits {
+  /** What may wait in memory for one reader, beside the message that goes over it. */
+  readonly maxSocketBufferBytes: number;
+  /** How long a reader that is told to leave has to take what is still for it. */
+  readonly socketCloseGraceMs: number;
+}
+
+/** Why a caller is not let in; told once the socket is open, where browsers can see it. */
+export interface Refusal {
+  readonly code: number;
+  readonly reason: string;
+}
+
+export interface ConnectionOptions {
+  readonly route: SocketRoute;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly role: Role;
+  readonly refusal: Refusal | null;
+  readonly limits: ConnectionLimits;
+}
+
+/** RFC 6455 gives the reason 123 bytes. */
+const MAX_REASON_BYTES = 123;
+
+export class Connection implements SocketConnection {
+  readonly route: SocketRoute;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly role: Role;
+  readonly refusal: Refusal | null;
+  onRoom: (() => void) | null = null;
+  onEnd: (() => void) | null = null;
+  readonly #limits: ConnectionLimits;
+  #socket: ServerWebSocket<Connection> | null = null;
+  #isClosing = false;
+  #graceTimer: Timer | null = null;
+
+  constructor(options: ConnectionOptions) {
+    this.route = options.route;
+    this.params = options.params;
+    this.query = options.query;
+    this.role = options.role;
+    this.refusal = options.refusal;
+    this.#limits = options.limits;
+  }
+
+  /** The handshake is done. */
+  opened(socket: ServerWebSocket<Connection>): void {
+    this.#socket = socket;
+  }
+
+  /** The socket has taken what waited. */
+  drained(): void {
+    if (!this.#isClosing) this.onRoom?.();
+  }
+
+  /** The socket is gone. */
+  ended(): void {
+    this.#isClosing = true;
+    this.#socket = null;
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    const { onEnd } = this;
+    this.onRoom = null;
+    this.onEnd = null;
+    onEnd?.();
+  }
+
+  send(messages: readonly string[]): number {
+    const socket = this.#socket;
+    // Nobody is there to wait for: its owner will hear of the end.
+    if (socket === null || this.#isClosing) return messages.length;
+    const { maxSocketBufferBytes } = this.#limits;
+    let taken = 0;
+    // Small messages leave together: one system call for many.
+    socket.cork(() => {
+      for (const message of messages) {
+        if (socket.getBufferedAmount() >= maxSocketBufferBytes) break;
+        socket.send(message);
+        taken++;
+      }
+    });
+    return taken;
+  }
+
+  close(code: number, reason: string): void {
+    const socket = this.#socket;
+    if (socket === null || this.#isClosing) return;
+    this.#isClosing = true;
+    socket.close(code, shortened(reason));
+    // A reader that does not even take its dismissal would keep its memory here.
+    this.#graceTimer = setTimeout(() => socket.terminate(), this.#limits.socketCloseGraceMs);
+    this.#graceTimer.unref();
+  }
+}
+
+function shortened(reason: string): string {
+  const bytes = Buffer.from(reason);
+  if (bytes.byteLength <= MAX_REASON_BYTES) return reason;
+  return bytes.toString("utf8", 0, MAX_REASON_BYTES - 3).replace(/\ufffd+$/, "");
+}

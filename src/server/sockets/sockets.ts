@@ -1,0 +1,204 @@
+/**
+ * The WebSockets of all dialects: who may open one, how many there may be, and their end.
+ *
+ * Browsers cannot see why a handshake failed. So whoever is not let in gets an open socket that closes at once
+ * with a code; only what must cost nothing (too many sockets, pages of other sites) is refused before that.
+ */
+import type { Server, WebSocketHandler } from "bun";
+import type { Logger } from "pino";
+import type { Dialect } from "../../dialects/dialect.ts";
+import { CLOSE } from "../../dialects/socket.ts";
+import { OverloadedError } from "../../domain/errors.ts";
+import type { Cors } from "../access/cors.ts";
+import { splitUrlToken } from "../access/credentials.ts";
+import { refuseForeignPage } from "../access/foreignPage.ts";
+import type { Gate } from "../access/gate.ts";
+import { closingFor } from "./closing.ts";
+import { Connection, type ConnectionLimits, type Refusal } from "./connection.ts";
+import { type SocketMatch, SocketPaths } from "./socketPaths.ts";
+
+/** Limits of the WebSockets of one server. */
+export interface SocketLimits extends ConnectionLimits {
+  /** Sockets open at one time; more are refused with 503. */
+  readonly maxOpenSockets: number;
+  /** A peer that answers no ping for so long is gone. */
+  readonly socketIdleTimeoutMs: number;
+  /** Longest message from a client. Clients have little to say. */
+  readonly maxSocketMessageBytes: number;
+}
+
+export const DEFAULT_SOCKET_LIMITS: SocketLimits = {
+  maxOpenSockets: 10_000,
+  socketIdleTimeoutMs: 60_000,
+  maxSocketMessageBytes: 4_096,
+  maxSocketBufferBytes: 64 * 1_024,
+  socketCloseGraceMs: 5_000,
+};
+
+/** What a client is told that came when there was no room. */
+const FULL_RETRY_AFTER_MS = 5_000;
+const INTERNAL: Refusal = {
+  code: CLOSE.internal,
+  reason: "something went wrong in the server; its log has the cause",
+};
+
+export interface SocketsOptions {
+  readonly dialects: readonly Dialect[];
+  readonly limits: SocketLimits;
+  readonly gate: Gate;
+  readonly cors: Cors | null;
+  readonly logger: Logger;
+}
+
+export class Sockets {
+  readonly #paths: SocketPaths;
+  readonly #options: SocketsOptions;
+  readonly #open = new Set<Connection>();
+  /** Handshakes under way: they count as open. */
+  #arriving = 0;
+  #isClosing = false;
+
+  constructor(options: SocketsOptions) {
+    this.#options = options;
+    this.#paths = new SocketPaths(options.dialects);
+  }
+
+  /** Sockets that are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The WebSocket that a request asks for; null for every other request. */
+  find(request: Request): SocketMatch | null {
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket" || request.method !== "GET")
+      return null;
+    return this.#paths.find(pathOf(request.url));
+  }
+
+  /** Opens the socket that was found. The answer is undefined when the request became a socket; never rejects. */
+  async accept(
+    request: Request,
+    { route, dialect, params }: SocketMatch,
+    server: Server<Connection>,
+  ): Promise<Response | undefined> {
+    const { limits, cors, logger } = this.#options;
+    try {
+      refuseForeignPage(request, cors);
+      this.#refuseWhenFull();
+    } catch (error) {
+      return dialect.errors(error);
+    }
+    this.#arriving++;
+    try {
+      const { search, token } = splitUrlToken(queryOf(request.url));
+      const { role, refusal } = await this.#admit(request, route.access ?? "read", server, token);
+      const query = new URLSearchParams(search);
+      const connection = new Connection({ route, params, query, role, refusal, limits });
+      if (server.upgrade(request, { data: connection })) return undefined;
+      return notAHandshake();
+    } catch (error) {
+      logger.error({ path: pathOf(request.url), err: error }, "WebSocket failed");
+      return dialect.errors(error);
+    } finally {
+      this.#arriving--;
+    }
+  }
+
+  async #admit(
+    request: Request,
+    access: Parameters<Gate["admit"]>[1],
+    server: Server<Connection>,
+    token: string | null,
+  ) {
+    const { gate } = this.#options;
+    if (!gate.isClosed) return { role: "anonymous" as const, refusal: null };
+    try {
+      return { role: await gate.admit(request, access, server, token), refusal: null };
+    } catch (error) {
+      const refusal = closingFor(error);
+      if (refusal === null) throw error;
+      return { role: "anonymous" as const, refusal };
+    }
+  }
+
+  #refuseWhenFull(): void {
+    const { maxOpenSockets } = this.#options.limits;
+    if (this.#isClosing) throw new OverloadedError("this server is closing", FULL_RETRY_AFTER_MS);
+    if (this.#open.size + this.#arriving < maxOpenSockets) return;
+    const message = `this server holds ${maxOpenSockets} WebSockets, which is the most; try again later`;
+    throw new OverloadedError(message, FULL_RETRY_AFTER_MS);
+  }
+
+  /** What `Bun.serve` calls. */
+  get handler(): WebSocketHandler<Connection> {
+    const { limits, logger } = this.#options;
+    return {
+      // Bun counts whole seconds, from 8 to 960, and pings by itself.
+      idleTimeout: Math.min(960, Math.max(8, Math.ceil(limits.socketIdleTimeoutMs / 1_000))),
+      maxPayloadLength: limits.maxSocketMessageBytes,
+      // Never reached by what `Connection` sends: it holds less, and knows of it before anything is dropped.
+      backpressureLimit: 0,
+      perMessageDeflate: false,
+      open: (socket) => this.#opened(socket.data, socket),
+      // These streams run one way.
+      message: () => {},
+      drain: ({ data }) => data.drained(),
+      close: ({ data }) => {
+        this.#open.delete(data);
+        data.ended();
+      },
+      error: (error, { data }) => {
+        logger.error({ path: data.route.path, err: error }, "WebSocket failed");
+        data.close(INTERNAL.code, INTERNAL.reason);
+      },
+    };
+  }
+
+  #opened(connection: Connection, socket: Parameters<Connection["opened"]>[0]): void {
+    this.#open.add(connection);
+    connection.opened(socket);
+    const refusal = this.#isClosing ? GOING_AWAY : connection.refusal;
+    if (refusal !== null) connection.close(refusal.code, refusal.reason);
+    else void this.#serve(connection);
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    try {
+      await connection.route.open(connection);
+    } catch (error) {
+      const closing = closingFor(error);
+      if (closing === null) {
+        this.#options.logger.error({ path: connection.route.path, err: error }, "WebSocket failed");
+      }
+      const { code, reason } = closing ?? INTERNAL;
+      connection.close(code, reason);
+    }
+  }
+
+  /** Ends all sockets, and every one that comes later. */
+  closeAll(): void {
+    this.#isClosing = true;
+    for (const connection of this.#open) connection.close(GOING_AWAY.code, GOING_AWAY.reason);
+  }
+}
+
+const GOING_AWAY: Refusal = { code: CLOSE.goingAway, reason: "the server is closing" };
+
+function pathOf(url: string): string {
+  const start = url.indexOf("/", 8);
+  const end = url.indexOf("?", start);
+  return end === -1 ? url.slice(start) : url.slice(start, end);
+}
+
+function queryOf(url: string): string {
+  const start = url.indexOf("?");
+  return start === -1 ? "" : url.slice(start + 1);
+}
+
+function notAHandshake(): Response {
+  const detail = "this is not a WebSocket handshake of version 13";
+  return Response.json(
+    { detail },
+    { status: 426, headers: { upgrade: "websocket", "sec-websocket-version": "13" } },
+  );
+}
