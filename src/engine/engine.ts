@@ -49,7 +49,10 @@ export interface NewJob {
   readonly task: {
     readonly id: number;
     readonly parameters: JsonObject;
-    /** True: parameters that do not fit the template, and tasks without one, are no error of the submission. */
+    /**
+     * True: parameters that do not fit the template are no error of the submission, and a task without one makes
+     * the job `external`: one for programs that know by themselves what to run.
+     */
     readonly isLenient?: boolean;
   } | null;
   readonly priority: number;
@@ -75,6 +78,8 @@ export interface SubmitRequest {
 
 export interface SubmitReceipt {
   readonly jobs: readonly Job[];
+  /** Those that the jobs were made from; absent where none was. */
+  readonly tasks?: readonly Task[];
   /** True when the idempotency key had been used: the jobs are those of the first time, as they are now. */
   readonly repeated: boolean;
 }

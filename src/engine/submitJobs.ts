@@ -9,7 +9,7 @@ import { fillTemplate, TemplateError } from "../domain/template.ts";
 import type { JobInsert } from "../store/store.ts";
 import { type BatchContext, each, type Handler, type Outcome } from "./batch.ts";
 import type { NewJob, SubmitReceipt, SubmitRequest } from "./engine.ts";
-import { submittedJob, submittedResources } from "./submittedJob.ts";
+import { submittedJob, submittedKind, submittedResources } from "./submittedJob.ts";
 
 export const submitJobs: Handler<"submit"> = async (context, requests) => {
   const plain = requests.every(isPlain);
@@ -53,10 +53,17 @@ async function submitPlain(
   return requests.map((request, index) => {
     const refusal = refusals[index];
     if (refusal) return { refusal };
-    const answer: SubmitReceipt = { jobs: created.slice(at, at + request.jobs.length), repeated: false };
+    const answer = receiptOf(created.slice(at, at + request.jobs.length), known.tasks);
     at += request.jobs.length;
     return { answer };
   });
+}
+
+function receiptOf(jobs: readonly Job[], tasks: ReadonlyMap<number, Task>): SubmitReceipt {
+  const ids = new Set<number>();
+  for (const { taskId } of jobs) if (taskId !== null) ids.add(taskId);
+  if (ids.size === 0) return { jobs, repeated: false };
+  return { jobs, tasks: [...ids].flatMap((id) => tasks.get(id) ?? []), repeated: false };
 }
 
 /** What of that which the requests name is there. */
@@ -83,14 +90,26 @@ async function findNamed({ tx }: BatchContext, requests: readonly SubmitRequest[
 function refusalOf(jobs: readonly NewJob[], { tasks, projects }: Named): InvalidInputError | null {
   const issues: InputIssue[] = [];
   for (const [index, { task, projectId }] of jobs.entries()) {
-    if (task !== null && !tasks.has(task.id)) {
-      issues.push({ path: [index, "taskId"], message: `no task has the id ${task.id}` });
+    if (task !== null) {
+      const found = tasks.get(task.id);
+      if (found === undefined) {
+        issues.push({ path: [index, "taskId"], message: `no task has the id ${task.id}` });
+      } else checkProjectOfTask(found, projectId, index, issues);
     }
     if (projectId !== null && !projects.has(projectId)) {
       issues.push({ path: [index, "projectId"], message: `no project has the id ${projectId}` });
     }
   }
   return issues.length === 0 ? null : new InvalidInputError(issues);
+}
+
+/** A job of a task that belongs to a project is of that project. */
+function checkProjectOfTask(task: Task, projectId: number | null, index: number, issues: InputIssue[]): void {
+  if (projectId === null || task.projectId === null || projectId === task.projectId) return;
+  issues.push({
+    path: [index, "projectId"],
+    message: `task ${task.id} belongs to project ${task.projectId}`,
+  });
 }
 
 async function submitOne(context: BatchContext, request: SubmitRequest): Promise<SubmitReceipt> {
@@ -130,7 +149,7 @@ async function submitOne(context: BatchContext, request: SubmitRequest): Promise
       createdAt: context.now,
     });
   }
-  return { jobs: created, repeated: false };
+  return receiptOf(created, tasks);
 }
 
 async function findTasks(
@@ -149,6 +168,7 @@ async function findTasks(
       issues.push({ path: [index, "taskId"], message: `no task has the id ${job.task.id}` });
       continue;
     }
+    checkProjectOfTask(task, job.projectId, index, issues);
     if (job.task.isLenient === true) continue;
     if (task.commandTemplate === null) {
       issues.push({
@@ -156,12 +176,6 @@ async function findTasks(
         message: `task ${task.id} ("${task.name}") has no command template to run`,
       });
       continue;
-    }
-    if (job.projectId !== null && task.projectId !== null && job.projectId !== task.projectId) {
-      issues.push({
-        path: [index, "projectId"],
-        message: `task ${task.id} belongs to project ${task.projectId}`,
-      });
     }
     try {
       fillTemplate(task.commandTemplate, job.task.parameters);
@@ -261,7 +275,7 @@ async function insert(context: BatchContext, accepted: readonly Accepted[]): Pro
   const shapes = accepted.map(
     ({ job, task }): Shape => ({
       queue: job.queue,
-      kind: job.kind,
+      kind: submittedKind(job, task),
       resources: submittedResources(job, task),
       requires: job.requires,
     }),

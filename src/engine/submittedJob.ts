@@ -2,7 +2,7 @@
  * A job as it stands right after its submission: what was asked, and the little that the engine added. The
  * engine's thread sends only the little; the server's thread, which has the request, makes the job of it.
  */
-import type { Job, JobState, JsonObject } from "../domain/job.ts";
+import type { Job, JobKind, JobState, JsonObject } from "../domain/job.ts";
 import type { Task } from "../domain/project.ts";
 import { DEFAULT_RESOURCES, type Resources } from "../domain/resources.ts";
 import type { NewJob } from "./engine.ts";
@@ -24,7 +24,7 @@ export function submittedJob(job: NewJob, task: Task | undefined, made: Made): J
     id: made.id,
     key: made.key,
     dialect: job.dialect,
-    kind: job.kind,
+    kind: submittedKind(job, task),
     queue: job.queue,
     name: job.name ?? task?.name ?? programOf(spec),
     projectId: job.projectId ?? task?.projectId ?? null,
@@ -52,6 +52,10 @@ export function submittedJob(job: NewJob, task: Task | undefined, made: Made): J
     finishedAt: null,
     updatedAt: made.createdAt,
   };
+}
+
+export function submittedKind(job: NewJob, task: Task | undefined): JobKind {
+  return job.task?.isLenient === true && task?.commandTemplate === null ? "external" : job.kind;
 }
 
 export function submittedResources(job: NewJob, task: Task | undefined): Resources {

@@ -46,7 +46,7 @@ export async function taskOfProject(
 }
 
 /** @throws RefusedError for a status that is not PENDING, and for dependencies that are no ids */
-export function newJobOf(body: NewJobBody, task: Task, projectId: number): NewJob {
+export function newJobOf(body: NewJobBody, projectId: number): NewJob {
   if (body.status !== undefined && body.status !== null && body.status !== "PENDING") {
     throw new RefusedError(`a new job is PENDING, not ${body.status}`, "status");
   }
@@ -54,12 +54,12 @@ export function newJobOf(body: NewJobBody, task: Task, projectId: number): NewJo
   return {
     dialect: "whatsnext",
     key: null,
-    kind: kindOf(task),
+    kind: "command",
     queue: queueOf(projectId),
     name: body.name,
     projectId,
     spec: keptNames(depends),
-    task: { id: task.id, parameters: body.parameters, isLenient: true },
+    task: { id: body.task_id, parameters: body.parameters, isLenient: true },
     priority: body.priority ?? 0,
     resources: {},
     labels: {},

@@ -3,6 +3,7 @@
  * call is what the method of that name declares.
  */
 
+import type { Task } from "../../domain/project.ts";
 import type { SubmitReceipt, SubmitRequest } from "../engine.ts";
 import type { StoreOnlyReads } from "../engineReads.ts";
 import type { LocalEngine } from "../localEngine.ts";
@@ -10,7 +11,9 @@ import type { Made } from "../submittedJob.ts";
 import type { CallContext } from "./rpcServer.ts";
 
 /** A receipt as it travels: jobs whole, or what the engine added to what was asked. */
-export type WireReceipt = SubmitReceipt | { readonly made: readonly Made[] };
+export type WireReceipt =
+  | SubmitReceipt
+  | { readonly made: readonly Made[]; readonly tasks?: readonly Task[] };
 
 export function callEngine(
   engine: LocalEngine,
@@ -85,8 +88,9 @@ export function callEngine(
 /** What the caller has sent is not sent back: only what the engine made of it. */
 async function callSubmit(engine: LocalEngine, request: SubmitRequest, bytes: number): Promise<WireReceipt> {
   const receipt = await engine.submit(request, bytes);
-  if (receipt.repeated || request.jobs.some((job) => job.task !== null)) return receipt;
+  if (receipt.repeated) return receipt;
   return {
+    ...(receipt.tasks === undefined ? {} : { tasks: receipt.tasks }),
     made: receipt.jobs.map(({ id, key, state, dependsOn, createdAt, readyAt }) => ({
       id,
       key,

@@ -3,7 +3,7 @@
  * that reads. So the server goes on parsing and answering requests while a commit waits for the disk.
  */
 import { StoreUnavailableError } from "../../domain/errors.ts";
-import type { Engine, EngineEvent, Reads, SubmitReceipt, SubmitRequest } from "../engine.ts";
+import type { Engine, EngineEvent, NewJob, Reads, SubmitReceipt, SubmitRequest } from "../engine.ts";
 import { type Made, submittedJob } from "../submittedJob.ts";
 import type { WireReceipt } from "./engineCalls.ts";
 import type { RpcClient } from "./rpcClient.ts";
@@ -62,10 +62,12 @@ export class RemoteEngine implements Engine {
   async submit(request: SubmitRequest): Promise<SubmitReceipt> {
     const receipt = await this.#commands.call<WireReceipt>("submit", [request]);
     if ("jobs" in receipt) return receipt;
-    const { made } = receipt;
+    const { made, tasks = [] } = receipt;
+    const taskOf = (job: NewJob) => tasks.find((task) => task.id === job.task?.id);
     return {
-      jobs: request.jobs.map((job, index) => submittedJob(job, undefined, made[index] as Made)),
+      jobs: request.jobs.map((job, index) => submittedJob(job, taskOf(job), made[index] as Made)),
       repeated: false,
+      ...(tasks.length === 0 ? {} : { tasks }),
     };
   }
   claim(...[request, signal]: Parameters<Engine["claim"]>): ReturnType<Engine["claim"]> {

@@ -1,6 +1,6 @@
 /** `/jobs`. Two of its paths another API has too: `GET /jobs`, and `/jobs/{id}` for ids that are no integers. */
 import { z } from "zod";
-import { NotFoundError } from "../../../domain/errors.ts";
+import { InvalidInputError, NotFoundError } from "../../../domain/errors.ts";
 import type { Job } from "../../../domain/job.ts";
 import type { Task } from "../../../domain/project.ts";
 import type { Engine } from "../../../engine/engine.ts";
@@ -60,8 +60,14 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
       responses: { 201: { description: "the job", schema: job }, ...errors(400, 422, 503) },
       handler: async ({ body }) => {
         const projectId = body.project_id;
-        const task = await taskOfProject({ tasks, read: engine.read }, body.task_id, projectId);
-        const { jobs } = await engine.submit({ jobs: [newJobOf(body, task, projectId)], idempotency: null });
+        const job = newJobOf(body, projectId);
+        const { jobs } = await engine.submit({ jobs: [job], idempotency: null }).catch(async (error) => {
+          // The engine refuses a task or a project that is not there; this API has words of its own for it.
+          if (error instanceof InvalidInputError) {
+            await taskOfProject({ tasks, read: engine.read }, body.task_id, projectId);
+          }
+          throw error;
+        });
         const [made] = jobs;
         if (made === undefined) throw new Error("the engine answered without the job");
         return created(jobToWire(made));

@@ -173,7 +173,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
         const projectId = params.id;
         await engine.read.project(projectId);
         const taskIds = [...new Set(body.jobs.map((job) => job.task_id))];
-        const found = await Promise.all(
+        await Promise.all(
           taskIds.map((id) =>
             taskOfProject({ tasks, read: engine.read }, id, projectId).catch((error: unknown) => {
               const at = body.jobs.findIndex((job) => job.task_id === id);
@@ -181,15 +181,12 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
             }),
           ),
         );
-        const byId = new Map(found.map((task) => [task.id, task]));
-        const jobs = body.jobs.flatMap((job, at) => {
-          const task = byId.get(job.task_id);
-          if (task === undefined) return [];
+        const jobs = body.jobs.map((job, at) => {
           try {
             if (typeof job.project_id === "number" && job.project_id !== projectId) {
               throw new RefusedError(`the batch is for project ${projectId}`, "project_id");
             }
-            return [newJobOf(job, task, projectId)];
+            return newJobOf(job, projectId);
           } catch (error) {
             throw placed(error, at);
           }
