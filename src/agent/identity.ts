@@ -4,11 +4,6 @@ import { join } from "node:path";
 
 /** Environment variable by which every process of a run is found again. */
 export const RUN_MARKER = "YARDMASTER_AGENT_RUN";
-/**
- * The same for what stands around an isolated job, outside of it. It ends with the job; a SIGTERM to it would end
- * the job without its grace.
- */
-export const SANDBOX_MARKER = "YARDMASTER_SANDBOX_OF_RUN";
 
 /** The id given, else the one kept in the state directory, else a fresh one that is kept there. */
 export function workerIdentity(stateDir: string, given: string | undefined): string {

@@ -3,47 +3,35 @@
  * process tree. Linux only; elsewhere nothing is found. A process that cleared its environment is not found.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { RUN_MARKER, SANDBOX_MARKER } from "./identity.ts";
+import { RUN_MARKER } from "./identity.ts";
 
 /** Ids of the processes that carry the mark and, where given, satisfy `matches` on their environment. */
 export function markedProcesses(
   mark: string,
   matches: (environment: readonly string[]) => boolean = () => true,
 ): number[] {
-  return processesWith([`${RUN_MARKER}=${mark}`], matches);
-}
-
-/** Those of the run, and the sandboxes around them: what is killed with a sandbox cannot fork away. */
-function allProcesses(mark: string): number[] {
-  return processesWith([`${RUN_MARKER}=${mark}`, `${SANDBOX_MARKER}=${mark}`], () => true);
-}
-
-function processesWith(
-  wanted: readonly string[],
-  matches: (environment: readonly string[]) => boolean,
-): number[] {
+  const wanted = `${RUN_MARKER}=${mark}`;
   const found: number[] = [];
   for (const entry of listProc()) {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     const environment = environmentOf(pid);
-    if (environment === null || !wanted.some((entry) => environment.includes(entry))) continue;
-    if (matches(environment)) found.push(pid);
+    if (environment?.includes(wanted) && matches(environment)) found.push(pid);
   }
   return found;
 }
 
 /** Ends every process that carries the mark: SIGTERM, up to `graceMs`, SIGKILL. Returns how many there were. */
 export async function endMarkedProcesses(mark: string, graceMs: number): Promise<number> {
-  for (const pid of markedProcesses(mark)) signal(pid, "SIGTERM");
-  const first = allProcesses(mark);
+  const first = markedProcesses(mark);
+  for (const pid of first) signal(pid, "SIGTERM");
   const deadline = Date.now() + graceMs;
   let left = first;
   // Past the grace a few rounds are enough: each kills all that a fork made since the last.
   for (let round = 0; left.length > 0 && round < 1_000; round++) {
     if (Date.now() >= deadline) for (const pid of left) signal(pid, "SIGKILL");
     await Bun.sleep(20);
-    left = allProcesses(mark);
+    left = markedProcesses(mark);
     if (Date.now() > deadline + 2_000) break;
   }
   return first.length;

@@ -8,21 +8,20 @@
 import { existsSync } from "node:fs";
 import { RUN_MARKER } from "./identity.ts";
 
-/** `$1` is the marked variable, `$2` the grace in tenths of a second, `$3` the mark, which sandboxes carry too. */
+/** `$1` is the marked variable, `$2` the grace in tenths of a second. */
 const SCRIPT = `
 while read -r line; do [ "$line" = dismissed ] && exit 0; done
 marked() { grep -a -l -F -- "$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 pids=$(marked "$1")
 [ -n "$pids" ] && kill -TERM $pids 2>/dev/null
-pids=$(marked "$3")
 tenths=0
 while [ -n "$pids" ] && [ "$tenths" -lt "$2" ]; do
-  sleep 0.1; tenths=$((tenths + 1)); pids=$(marked "$3")
+  sleep 0.1; tenths=$((tenths + 1)); pids=$(marked "$1")
 done
 rounds=0
 while [ -n "$pids" ] && [ "$rounds" -lt 50 ]; do
   kill -KILL $pids 2>/dev/null
-  sleep 0.05; rounds=$((rounds + 1)); pids=$(marked "$3")
+  sleep 0.05; rounds=$((rounds + 1)); pids=$(marked "$1")
 done
 `;
 
@@ -37,8 +36,7 @@ export interface Watchdog {
 export function startWatchdog(mark: string, graceMs: number): Watchdog {
   if (!existsSync("/proc/self/environ")) return { pid: null, dismiss: async () => {} };
   const tenths = String(Math.ceil(graceMs / 100));
-  const argv = ["/bin/sh", "-c", SCRIPT, "yardmaster-watchdog", `${RUN_MARKER}=${mark}`, tenths, mark];
-  const shell = Bun.spawn(argv, {
+  const shell = Bun.spawn(["/bin/sh", "-c", SCRIPT, "yardmaster-watchdog", `${RUN_MARKER}=${mark}`, tenths], {
     stdin: "pipe",
     stdout: "ignore",
     stderr: "ignore",

@@ -63,6 +63,7 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
     ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...(view.hasNetwork ? [] : ["--unshare-net"]),
     // Out of the group of bubblewrap itself: SIGTERM must reach the job alone, for it would end bubblewrap at once.
+    // However the agent ends, the kernel ends its sandboxes with it, and all that is in them.
     ...["--new-session", "--die-with-parent", "--cap-drop", "ALL"],
     ...view.system.flatMap(({ path, link }) =>
       link === null ? ["--ro-bind", path, path] : ["--symlink", link, path],
@@ -81,6 +82,7 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
     ...hiddenFolders.flatMap((path) => ["--remount-ro", path]),
     ...(bound.some(({ path }) => isRoot(path)) ? [] : ["--remount-ro", "/"]),
     ...["--chdir", job.cwd],
+    // Last of all: whoever finds them knows that nothing before them is missing.
     ...Object.entries(job.env).flatMap(([name, value]) => ["--setenv", name, value]),
   ];
 }

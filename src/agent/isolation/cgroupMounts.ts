@@ -28,7 +28,7 @@ export function ownGroups(
     const [type, , options = ""] = rest.split(" ");
     if (type !== "cgroup" && type !== "cgroup2") return [];
     const version = type === "cgroup2" ? 2 : 1;
-    const controllers = version === 2 ? [] : options.split(",");
+    const controllers = version === 2 ? [] : options.split(",").filter((option) => !/^r[ow]$/.test(option));
     const own = ownPath(groups, version, controllers);
     if (own === null) return [];
     const inMount = root !== "/" && own.startsWith(root) ? own.slice(root.length) : own;

@@ -10,7 +10,6 @@ import type { ClaimedJob } from "@yardmaster/client";
 import type { JobKind } from "../../domain/job.ts";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
-import { RUN_MARKER, SANDBOX_MARKER } from "../identity.ts";
 import { JobFault, type Launch } from "../runner.ts";
 import { MachineBusyError } from "../spawnFault.ts";
 import { bubblewrapArguments, liesIn, type SandboxView } from "./bubblewrap.ts";
@@ -163,10 +162,7 @@ export class Isolation {
               ...[sandbox.program, "--args", String(ARGUMENTS_FD), "--"],
               ...[...shell, KEEPER, "yardmaster-job", ...perProcess, "--", ...program],
             ],
-      env:
-        sandbox === null
-          ? launch.env
-          : { PATH: OUTSIDE_PATH, [SANDBOX_MARKER]: launch.env[RUN_MARKER] ?? "" },
+      env: sandbox === null ? launch.env : { PATH: OUTSIDE_PATH },
       cwd: sandbox === null ? resolve(launch.workspace, launch.launch.cwd) : "/",
       input: sandboxOptions === null ? null : new TextEncoder().encode(`${sandboxOptions.join("\0")}\0`),
       status,
@@ -198,16 +194,13 @@ export class Isolation {
       devices: hasAccelerators ? acceleratorDevices() : [],
     };
     requireVisible(cwd, workspace, view);
-    return [
-      ...bubblewrapArguments(view, {
-        workspace,
-        cwd,
-        reads: launch.reads ?? [],
-        // The agent's home is out of sight; programs that keep files in theirs find a place.
-        env: { ...env, HOME: launch.env.HOME ?? workspace },
-      }),
-      ...["--unsetenv", SANDBOX_MARKER],
-    ];
+    return bubblewrapArguments(view, {
+      workspace,
+      cwd,
+      reads: launch.reads ?? [],
+      // The agent's home is out of sight; programs that keep files in theirs find a place.
+      env: { ...env, HOME: launch.env.HOME ?? workspace },
+    });
   }
 
   #makeGroup({ id, attempt }: ClaimedJob, limits: JobLimits): JobCgroup | null {
