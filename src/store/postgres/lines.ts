@@ -1,0 +1,276 @@
+/**
+ * Where jobs stand: in one row of `pending`, `ready` or `ended`; or in none of them while a worker holds them, which
+ * their lease tells. Only who holds the job's own row changes these, so they are never waited for on their own.
+ */
+import type { JobState } from "../../domain/job.ts";
+import { isFinal } from "../../domain/stateMachine.ts";
+import { stateCode } from "../sqlite/codes.ts";
+import type { Head } from "../store.ts";
+import type { Statements } from "./statements.ts";
+import { numbers } from "./text.ts";
+
+const READY = stateCode.encode("ready");
+
+/** What decides where a job stands. */
+export interface Standing {
+  readonly id: number;
+  readonly state: JobState;
+  readonly shapeId: number;
+  readonly priority: number;
+  readonly unmet: number;
+  readonly runAt: number | null;
+  readonly finishedAt: number | null;
+}
+
+type Place =
+  | { readonly table: "ready"; readonly shapeId: number; readonly rank: number }
+  | { readonly table: "pending"; readonly state: number; readonly dueAt: number | null }
+  | { readonly table: "ended"; readonly state: number; readonly finishedAt: number | null }
+  | { readonly table: "none" };
+
+/** A place before every head. */
+const LINE_BEGIN = [-Number.MAX_SAFE_INTEGER, 0] as const;
+
+const HELD: Place = { table: "none" };
+
+function placeOf(job: Standing): Place {
+  switch (job.state) {
+    case "ready":
+      return { table: "ready", shapeId: job.shapeId, rank: rankOf(job.priority) };
+    case "waiting":
+    case "blocked": {
+      const isTimed = job.state === "waiting" && job.unmet === 0;
+      return { table: "pending", state: stateCode.encode(job.state), dueAt: isTimed ? job.runAt : null };
+    }
+    case "leased":
+    case "running":
+      return HELD;
+    default:
+      return isFinal(job.state)
+        ? { table: "ended", state: stateCode.encode(job.state), finishedAt: job.finishedAt }
+        : HELD;
+  }
+}
+
+/** Not `-0`, which would be another number to compare with. */
+function rankOf(priority: number): number {
+  return priority === 0 ? 0 : -priority;
+}
+
+function isSame(a: Place, b: Place): boolean {
+  switch (a.table) {
+    case "none":
+      return b.table === "none";
+    case "ready":
+      return b.table === "ready" && a.shapeId === b.shapeId && a.rank === b.rank;
+    case "pending":
+      return b.table === "pending" && a.state === b.state && a.dueAt === b.dueAt;
+    case "ended":
+      return b.table === "ended" && a.state === b.state && a.finishedAt === b.finishedAt;
+  }
+}
+
+/** The lines as one transaction sees and changes them. */
+export class Lines {
+  readonly #statements: Statements;
+  /** Where the store has the jobs that this transaction knows. */
+  readonly #places = new Map<number, Place>();
+  #isContended = false;
+
+  constructor(statements: Statements) {
+    this.#statements = statements;
+  }
+
+  /** Whether it saw less of a line than there is, since others held the rest. */
+  get isContended(): boolean {
+    return this.#isContended;
+  }
+
+  /** Notes where a job stands, as it was just read. */
+  know(job: Standing): void {
+    if (!this.#places.has(job.id)) this.#places.set(job.id, placeOf(job));
+  }
+
+  knows(id: number): boolean {
+    return this.#places.has(id);
+  }
+
+  /** Puts jobs where their records say that they stand. */
+  move(jobs: readonly Standing[]): void {
+    const left: Record<Place["table"], { id: number; place: Place }[]> = emptyMoves();
+    const entered: Record<Place["table"], { id: number; place: Place }[]> = emptyMoves();
+    for (const job of jobs) {
+      const from = this.#places.get(job.id) ?? HELD;
+      const to = placeOf(job);
+      this.#places.set(job.id, to);
+      if (isSame(from, to)) continue;
+      left[from.table].push({ id: job.id, place: from });
+      entered[to.table].push({ id: job.id, place: to });
+    }
+    this.#leave(left);
+    this.#enter(entered);
+  }
+
+  /** The job is not there any more. */
+  drop(ids: readonly number[]): void {
+    const left = emptyMoves();
+    for (const id of ids) {
+      const place = this.#places.get(id) ?? HELD;
+      left[place.table].push({ id, place });
+      this.#places.delete(id);
+    }
+    this.#leave(left);
+  }
+
+  #leave(left: Moves): void {
+    if (left.ready.length > 0) {
+      this.#statements.write(
+        `DELETE FROM ready USING unnest($1::int[], $2::bigint[], $3::bigint[]) AS gone (shape_id, rank, id)
+         WHERE ready.shape_id = gone.shape_id AND ready.rank = gone.rank AND ready.id = gone.id`,
+        [shapesOf(left.ready), ranksOf(left.ready), idsOf(left.ready)],
+      );
+    }
+    if (left.pending.length > 0) {
+      this.#statements.write(
+        `DELETE FROM pending USING unnest($1::smallint[], $2::bigint[]) AS gone (state, id)
+         WHERE pending.state = gone.state AND pending.id = gone.id`,
+        [statesOf(left.pending), idsOf(left.pending)],
+      );
+    }
+    if (left.ended.length > 0) {
+      this.#statements.write(
+        `DELETE FROM ended USING unnest($1::smallint[], $2::bigint[]) AS gone (state, id)
+         WHERE ended.state = gone.state AND ended.id = gone.id`,
+        [statesOf(left.ended), idsOf(left.ended)],
+      );
+    }
+  }
+
+  #enter(entered: Moves): void {
+    if (entered.ready.length > 0) {
+      this.#statements.write(
+        "INSERT INTO ready (shape_id, rank, id) SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[])",
+        [shapesOf(entered.ready), ranksOf(entered.ready), idsOf(entered.ready)],
+      );
+    }
+    if (entered.pending.length > 0) {
+      this.#statements.write(
+        `INSERT INTO pending (state, id, due_at) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])
+         ON CONFLICT (state, id) DO UPDATE SET due_at = excluded.due_at`,
+        [statesOf(entered.pending), idsOf(entered.pending), timesOf(entered.pending)],
+      );
+    }
+    if (entered.ended.length > 0) {
+      this.#statements.write(
+        `INSERT INTO ended (state, id, finished_at) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])
+         ON CONFLICT (state, id) DO UPDATE SET finished_at = excluded.finished_at`,
+        [statesOf(entered.ended), idsOf(entered.ended), timesOf(entered.ended)],
+      );
+    }
+  }
+
+  /** Shapes that have ready jobs: one step along the index for each. */
+  async readyShapeIds(): Promise<number[]> {
+    const rows = await this.#statements.read<{ shape_id: number }>(`
+      WITH RECURSIVE line AS (
+        (SELECT shape_id FROM ready ORDER BY shape_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.shape_id FROM ready AS next WHERE next.shape_id > line.shape_id ORDER BY next.shape_id LIMIT 1)
+        FROM line WHERE line.shape_id IS NOT NULL
+      )
+      SELECT shape_id FROM line WHERE shape_id IS NOT NULL`);
+    return rows.map((row) => row.shape_id);
+  }
+
+  /**
+   * Heads that no other transaction holds; they are held by this one from now on. Walks the index from its head, and
+   * stops at the limit. The job's row is what is held: whoever changes a job holds it first.
+   */
+  async heads(shapeId: number, after: Head | null, limit: number): Promise<Head[]> {
+    const from = after === null ? LINE_BEGIN : ([rankOf(after.priority), after.id] as const);
+    const rows = await this.#statements.lock<{ id: number; rank: number }>(
+      `SELECT ready.id, ready.rank FROM ready JOIN jobs ON jobs.id = ready.id
+       WHERE ready.shape_id = $1
+         AND (ready.rank, ready.id) > ($2::bigint, $3::bigint)
+         AND jobs.state = ${READY}
+       ORDER BY ready.rank, ready.id LIMIT $4
+       FOR UPDATE OF jobs SKIP LOCKED`,
+      [shapeId, ...from, limit],
+    );
+    if (rows.length < limit) await this.#lookForMore(shapeId, from, rows.length);
+    return rows.map(({ id, rank }) => ({ id, priority: rankOf(rank) }));
+  }
+
+  /** What others hold now may be free in a moment: their claims may not take all that they looked at. */
+  async #lookForMore(shapeId: number, from: readonly [number, number], seen: number): Promise<void> {
+    const rows = await this.#statements.read<{ n: number }>(
+      `SELECT count(*)::int AS n FROM (
+         SELECT 1 FROM ready WHERE shape_id = $1
+           AND (rank, id) > ($2::bigint, $3::bigint)
+         ORDER BY shape_id, rank, id LIMIT $4
+       ) AS seen`,
+      [shapeId, ...from, seen + 1],
+    );
+    if ((rows[0]?.n ?? 0) > seen) this.#isContended = true;
+  }
+
+  /** Waiting jobs whose time has come and whom nobody holds, soonest first; held by this transaction from now on. */
+  async due(now: number, limit: number): Promise<number[]> {
+    const rows = await this.#statements.lock<{ id: number }>(
+      `SELECT pending.id FROM pending JOIN jobs ON jobs.id = pending.id
+       WHERE pending.due_at <= $1 AND pending.due_at IS NOT NULL AND jobs.state = ${stateCode.encode("waiting")}
+       ORDER BY pending.due_at, pending.id LIMIT $2 FOR UPDATE OF jobs SKIP LOCKED`,
+      [now, limit],
+    );
+    return rows.map((row) => row.id);
+  }
+
+  async nextDueAt(): Promise<number | null> {
+    const rows = await this.#statements.read<{ due_at: number }>(
+      "SELECT due_at FROM pending WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+    );
+    return rows[0]?.due_at ?? null;
+  }
+
+  /** Jobs that ended long ago and whom nobody holds, oldest first; held by this transaction from now on. */
+  async finishedBefore(state: JobState, before: number, limit: number): Promise<number[]> {
+    const rows = await this.#statements.lock<{ id: number }>(
+      `SELECT ended.id FROM ended JOIN jobs ON jobs.id = ended.id
+       WHERE ended.state = $1 AND ended.finished_at < $2 AND jobs.state = $1
+       ORDER BY ended.finished_at, ended.id LIMIT $3 FOR UPDATE OF jobs SKIP LOCKED`,
+      [stateCode.encode(state), before, limit],
+    );
+    return rows.map((row) => row.id);
+  }
+}
+
+type Moves = Record<Place["table"], { id: number; place: Place }[]>;
+
+function emptyMoves(): Moves {
+  return { ready: [], pending: [], ended: [], none: [] };
+}
+
+function idsOf(moves: readonly { readonly id: number }[]): string {
+  return numbers(moves.map(({ id }) => id));
+}
+
+function shapesOf(moves: Moves["ready"]): string {
+  return numbers(moves.map(({ place }) => (place.table === "ready" ? place.shapeId : null)));
+}
+
+function ranksOf(moves: Moves["ready"]): string {
+  return numbers(moves.map(({ place }) => (place.table === "ready" ? place.rank : null)));
+}
+
+function statesOf(moves: Moves["pending"]): string {
+  return numbers(moves.map(({ place }) => ("state" in place ? place.state : null)));
+}
+
+function timesOf(moves: Moves["pending"]): string {
+  return numbers(
+    moves.map(({ place }) => {
+      if (place.table === "pending") return place.dueAt;
+      return place.table === "ended" ? place.finishedAt : null;
+    }),
+  );
+}

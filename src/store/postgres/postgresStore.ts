@@ -1,0 +1,251 @@
+/**
+ * The store on PostgreSQL, which any number of servers share.
+ *
+ * A transaction of the engine is one of the database (`READ COMMITTED`, `synchronous_commit=on`). It holds the rows of
+ * the jobs that it changes, and claims pass by what others hold, so that servers neither give a job out twice nor
+ * wait for each other's claims. What two servers cannot do at once is tried again by the one that lost.
+ */
+import type { Store, Transaction } from "../store.ts";
+import { type DatabaseAddress, describeAddress, parseDatabaseAddress } from "./databaseAddress.ts";
+import { StoreRefusedError, UnknownOutcomeError, unavailableReason } from "./faults.ts";
+import { SCHEMA } from "./layout.ts";
+import type { GraceSearch } from "./leaseTable.ts";
+import { migrate } from "./migrate.ts";
+import { withPatience } from "./patience.ts";
+import { PostgresTransaction } from "./postgresTransaction.ts";
+import { ServerLink } from "./serverLink.ts";
+import { Session, SessionLostError } from "./session.ts";
+import { SessionPool } from "./sessionPool.ts";
+import { ShapeTable } from "./shapeTable.ts";
+import { CommitCutOffError, Statements } from "./statements.ts";
+
+export interface PostgresStoreOptions {
+  /** `postgres://user:password@host:port/database` */
+  readonly url: string;
+  /** Transactions at the same time. */
+  readonly maxTransactions?: number;
+  readonly connectTimeoutMs?: number;
+  /** A transaction that takes longer is given up, with its connection. */
+  readonly transactionTimeoutMs?: number;
+  /** How long a fault of the database is waited out before callers are told. */
+  readonly patienceMs?: number;
+  /** How long it is tried to find out whether a commit was made that was cut off. */
+  readonly outcomeTimeoutMs?: number;
+  /** Pause between two tries to listen to the other servers again. */
+  readonly reopenEveryMs?: number;
+  /** Pause between two times of adding up what commits counted. */
+  readonly foldEveryMs?: number;
+  /** How soon claims are told to look again at a line that others held in part. */
+  readonly lookAgainMs?: number;
+}
+
+export const DEFAULT_POSTGRES_OPTIONS = {
+  maxTransactions: 4,
+  connectTimeoutMs: 5_000,
+  transactionTimeoutMs: 60_000,
+  patienceMs: 5_000,
+  outcomeTimeoutMs: 30_000,
+  reopenEveryMs: 1_000,
+  foldEveryMs: 1_000,
+  lookAgainMs: 100,
+} as const;
+
+/**
+ * Settings of the connections of transactions. Their statements are few and known, and each has one right plan: along
+ * the keys. Statistics, which lag behind tables that fill and empty all the time, are not asked.
+ */
+const TRANSACTION_SETTINGS = {
+  search_path: SCHEMA,
+  synchronous_commit: "on",
+  default_transaction_isolation: "read committed",
+  plan_cache_mode: "force_generic_plan",
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+  enable_bitmapscan: "off",
+  jit: "off",
+  // A server that is stopped in the middle of a transaction must not hold jobs for ever.
+  idle_in_transaction_session_timeout: "60000",
+};
+
+/** What is written here is found again without it: a later commit that names a shape flushes the shape too. */
+const LINK_SETTINGS = { search_path: SCHEMA, synchronous_commit: "off", jit: "off" };
+
+const OUTCOME_PAUSE_MS = 100;
+
+export class PostgresStore implements Store {
+  readonly #address: DatabaseAddress;
+  readonly #options: Required<PostgresStoreOptions>;
+  readonly #pool: SessionPool;
+  readonly #link: ServerLink;
+  readonly #shapes: ShapeTable;
+  readonly #graceSearch: GraceSearch = { afterId: 0 };
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly isShared = true;
+  #lookingAgain: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
+
+  private constructor(address: DatabaseAddress, options: Required<PostgresStoreOptions>) {
+    this.#address = address;
+    this.#options = options;
+    this.#pool = new SessionPool({
+      maxSessions: options.maxTransactions,
+      open: () => this.#openSession(TRANSACTION_SETTINGS),
+    });
+    this.#shapes = new ShapeTable((statement, parameters) => this.#link.run(statement, parameters));
+    this.#link = new ServerLink({
+      open: (on) => this.#openSession(LINK_SETTINGS, on),
+      reopenEveryMs: options.reopenEveryMs,
+      foldEveryMs: options.foldEveryMs,
+    });
+  }
+
+  /**
+   * Brings the schema up to date and joins the servers of this database.
+   * @throws StoreRefusedError with words for the person who starts the server
+   */
+  static async open(options: PostgresStoreOptions): Promise<PostgresStore> {
+    const address = parseDatabaseAddress(options.url);
+    const store = new PostgresStore(address, { ...DEFAULT_POSTGRES_OPTIONS, ...options });
+    try {
+      const session = await store.#openSession({ search_path: SCHEMA });
+      try {
+        await migrate(session, address);
+      } finally {
+        session.close();
+      }
+      await store.#link.start();
+      return store;
+    } catch (error) {
+      await store.close();
+      if (error instanceof StoreRefusedError) throw error;
+      throw new StoreRefusedError(
+        `the store at ${describeAddress(address)} cannot be opened: ${openingReason(error)}`,
+      );
+    }
+  }
+
+  #openSession(
+    settings: Readonly<Record<string, string>>,
+    on?: { readonly notification: (payload: string) => void; readonly lost: () => void },
+  ): Promise<Session> {
+    if (this.#isClosed) return Promise.reject(new SessionLostError("the store was closed"));
+    return Session.open({
+      address: this.#address,
+      applicationName: "yardmaster",
+      settings,
+      connectTimeoutMs: this.#options.connectTimeoutMs,
+      ...(on === undefined ? {} : { onNotification: on.notification, onLost: on.lost }),
+    });
+  }
+
+  /** `work` may be run more than once: after a conflict with another server, or a connection that was lost. */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const { patienceMs } = this.#options;
+    const running = withPatience(() => this.#run(work), { patienceMs, isOver: () => this.#isClosed });
+    const settled = running.then(
+      () => {},
+      () => {},
+    );
+    this.#underWay.add(settled);
+    settled.then(() => this.#underWay.delete(settled));
+    return running;
+  }
+
+  async #run<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const session = await this.#pool.take();
+    const timer = setTimeout(() => session.close(), this.#options.transactionTimeoutMs);
+    const statements = new Statements(session);
+    const tx = new PostgresTransaction(statements, {
+      shapes: this.#shapes,
+      graceSearch: this.#graceSearch,
+    });
+    let done: { readonly value: T } | undefined;
+    try {
+      done = { value: await work(tx) };
+      await statements.commit();
+      this.#pool.give(session);
+    } catch (error) {
+      const isCutOff = error instanceof CommitCutOffError;
+      this.#pool.give(session, !isCutOff && (await statements.rollback()));
+      if (!isCutOff || done === undefined) throw error;
+      await this.#findOutcome(error.transactionId);
+    } finally {
+      clearTimeout(timer);
+    }
+    this.#afterCommit(tx);
+    return done.value;
+  }
+
+  /**
+   * Returns when the commit was made.
+   * @throws SessionLostError when it was not, UnknownOutcomeError when nobody can be asked
+   */
+  async #findOutcome(transactionId: string): Promise<void> {
+    const giveUpAt = performance.now() + this.#options.outcomeTimeoutMs;
+    while (performance.now() < giveUpAt && !this.#isClosed) {
+      const status = await this.#statusOf(transactionId).catch(() => "not known");
+      if (status === "committed") return;
+      if (status === "aborted") throw new SessionLostError("the connection was lost before the commit");
+      // The connection's own process may still be at it.
+      await Bun.sleep(OUTCOME_PAUSE_MS);
+    }
+    throw new UnknownOutcomeError(
+      "the connection to the database was lost during the commit, and it could not be found out whether it was made: " +
+        "look whether it was done before sending it again",
+    );
+  }
+
+  async #statusOf(transactionId: string): Promise<string> {
+    const session = await this.#pool.take();
+    try {
+      const rows = await session.query<{ status: string | null }>(
+        "SELECT pg_xact_status($1::xid8) AS status",
+        [transactionId],
+      );
+      return rows[0]?.status ?? "not known";
+    } finally {
+      this.#pool.give(session);
+    }
+  }
+
+  #afterCommit({ lines, announcements }: PostgresTransaction): void {
+    this.#link.announce(announcements);
+    if (!lines.isContended || this.#lookingAgain !== undefined) return;
+    // Claims passed by jobs that another server held; it may not have taken all of them.
+    this.#lookingAgain = setTimeout(() => {
+      this.#lookingAgain = undefined;
+      this.#link.tellMissed();
+    }, this.#options.lookAgainMs);
+  }
+
+  /** The database's clock, as it was when it was last compared with the one here. */
+  clock(): number {
+    return Date.now() + this.#link.clockOffsetMs;
+  }
+
+  listen(listener: (text: string | null) => void): () => void {
+    return this.#link.listen(listener);
+  }
+
+  async sizeBytes(): Promise<number> {
+    const rows = await this.#link.run<{ bytes: number }>(
+      `SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint AS bytes
+       FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relkind = 'r'`,
+      [SCHEMA],
+    );
+    return rows[0]?.bytes ?? 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#underWay);
+    this.#isClosed = true;
+    clearTimeout(this.#lookingAgain);
+    await this.#link.close();
+    this.#pool.close();
+  }
+}
+
+function openingReason(error: unknown): string {
+  return unavailableReason(error) ?? (error instanceof Error ? error.message : String(error));
+}
