@@ -9,6 +9,7 @@ import { errorText } from "./errorText.ts";
 import type { Confinement } from "./isolation/confinement.ts";
 import type { Isolation } from "./isolation/isolation.ts";
 import type { JobLog } from "./jobLog.ts";
+import { runStep } from "./jobStep.ts";
 import type { Journal } from "./journal.ts";
 import type { LogShipper } from "./logShipper.ts";
 import { JobFault, type Launch, type RunContext, type Runner } from "./runner.ts";
@@ -68,6 +69,9 @@ export class JobRun {
   #preparedMs = 0;
   #launched: Launch | null = null;
   #isOver = false;
+  /** The process has ended, and what it left is being gathered. */
+  #isSettling = false;
+  #steps = 0;
   readonly #cutters = new Map<LogStream, OutputCutter>();
 
   constructor(job: ClaimedJob, grant: Grant, runner: Runner, services: RunServices, events: RunEvents) {
@@ -96,6 +100,12 @@ export class JobRun {
         return signal();
       },
       note: (text) => this.#openLog().note(`[yardmaster: ${text}]`),
+      step: (launch, options) =>
+        runStep(launch, options, {
+          ...{ job: this.job, services: this.#services, signal: signal(), number: ++this.#steps },
+          endReason: () => this.#earlyEnd,
+          toLog: (stream, bytes) => this.#openLog().append(stream, bytes),
+        }),
     };
   }
 
@@ -118,7 +128,7 @@ export class JobRun {
 
   /** Ends the run for a reason from outside. */
   end(reason: EndReason): void {
-    if (this.#process !== null) {
+    if (this.#process !== null && !this.#isSettling) {
       this.#process.end(reason);
       return;
     }
@@ -179,6 +189,7 @@ export class JobRun {
       return;
     }
     this.#startedAtMs = Date.now();
+    launch.onStarted?.(this.#process.pid, this.grant.accelerators);
     this.#events.onStarted(this);
   }
 
@@ -205,6 +216,7 @@ export class JobRun {
         confinement,
         onOutput: (stream, bytes) => {
           this.#openLog().append(stream, bytes);
+          launch.onOutput?.(stream, bytes);
           if (launch.keepsCutOutputs) this.#cutterOf(stream).append(bytes);
         },
         onExit: () => this.#events.onFree(this),
@@ -247,8 +259,9 @@ export class JobRun {
       this.#events.onMachineBusy(error.message);
       this.#freeAndFinish({ ...attemptOf(this.job), outcome: "released" });
     } else {
-      const exitCode = error instanceof JobFault ? error.exitCode : null;
-      this.#freeAndFinish({ ...attemptOf(this.job), outcome: "failed", exitCode, error: errorText(error) });
+      const fault = error instanceof JobFault ? error : new JobFault(errorText(error));
+      const { exitCode, message, extras } = fault;
+      this.#freeAndFinish({ ...attemptOf(this.job), outcome: "failed", exitCode, error: message, ...extras });
     }
   }
 
@@ -264,7 +277,10 @@ export class JobRun {
     const ended = this.#resultOf(end);
     const result = ended === null ? null : { ...ended, ...this.#cutOutputs() };
     const { collect } = this.#runner;
-    if (collect === undefined || result?.outcome !== "succeeded") this.#finish(result);
+    const settle = this.#launched?.settle;
+    if (settle !== undefined && (result?.outcome === "succeeded" || result?.outcome === "failed")) {
+      this.#settle(settle, end, result);
+    } else if (collect === undefined || result?.outcome !== "succeeded") this.#finish(result);
     else this.#collect(collect, end, result);
   }
 
@@ -275,6 +291,19 @@ export class JobRun {
         (collected: Json) => this.#finish({ ...result, result: collected }),
         (error) => this.#finish({ ...result, outcome: "failed", error: errorText(error) }),
       );
+  }
+
+  /** A job that is ended meanwhile ends as one whose process was. */
+  #settle(settle: NonNullable<Launch["settle"]>, end: ProcessEnd, result: JobResult): void {
+    this.#isSettling = true;
+    const finish = (settled: JobResult): void => {
+      const reason = this.#earlyEnd;
+      if (reason === "leaseLost") this.#log?.discard();
+      this.#finish(reason === null ? settled : endResult(this.job, reason));
+    };
+    Promise.resolve()
+      .then(() => settle(result, end))
+      .then(finish, (error) => finish({ ...result, outcome: "failed", error: errorText(error) }));
   }
 
   #resultOf(end: ProcessEnd): JobResult | null {

@@ -2,8 +2,9 @@
  * What differs between kinds of job: how to prepare one, what to start, what to collect. Supervision knows
  * nothing of kinds, runners nothing of processes.
  */
-import type { ClaimedJob, Json } from "@yardmaster/client";
-import type { JobKind } from "../domain/job.ts";
+import type { ClaimedJob, JobResult, Json, NewRecord } from "@yardmaster/client";
+import type { JobKind, LogStream } from "../domain/job.ts";
+import type { StepOptions } from "./jobStep.ts";
 import type { ProcessEnd } from "./supervisedProcess.ts";
 
 /** A process to start. */
@@ -20,6 +21,14 @@ export interface Launch {
   readonly hasExactEnvironment?: true;
   /** An output longer than 1 MiB goes, cut, into the job's result; the log keeps it all. */
   readonly keepsCutOutputs?: true;
+  /** The process runs; the accelerators that it was given, by index. */
+  readonly onStarted?: (pid: number, accelerators: readonly number[]) => void;
+  readonly onOutput?: (stream: LogStream, bytes: Uint8Array) => void;
+  /**
+   * Completes the result of a job that succeeded or failed, with what the job left. What it throws is the job's
+   * failure; `RunContext.signal` is aborted when nobody wants the result any more.
+   */
+  readonly settle?: (result: JobResult, end: ProcessEnd) => Promise<JobResult>;
   /** Called once, when nothing of the job runs any more or it was never started. */
   readonly release?: () => void;
 }
@@ -32,6 +41,12 @@ export interface RunContext {
   readonly signal: AbortSignal;
   /** Says something of Yardmaster's own in the job's log. */
   note(text: string): void;
+  /**
+   * Runs a program that prepares the job, confined as the job itself.
+   *
+   * @throws JobFault when it cannot be started, the signal's reason when the job was ended meanwhile
+   */
+  step(launch: Launch, options: StepOptions): Promise<ProcessEnd>;
 }
 
 /** One kind of job. Methods may answer at once or by promise: short jobs are spared the wait. */
@@ -48,8 +63,15 @@ export class JobFault extends Error {
   override readonly name = "JobFault";
   /** As shells have it: 127 not found, 126 not executable; null where nothing was to be started. */
   readonly exitCode: number | null;
-  constructor(message: string, exitCode: number | null = null) {
+  /** What goes with the result of an attempt that failed so. */
+  readonly extras: Pick<JobResult, "result" | "records">;
+  constructor(
+    message: string,
+    exitCode: number | null = null,
+    extras: { readonly result?: Json; readonly records?: NewRecord[] } = {},
+  ) {
     super(message);
     this.exitCode = exitCode;
+    this.extras = extras;
   }
 }

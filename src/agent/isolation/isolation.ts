@@ -42,6 +42,8 @@ export interface ConfinedLaunch {
   readonly workspace: string;
   readonly hasAccelerators: boolean;
   readonly env: Readonly<Record<string, string>>;
+  /** Of a program that prepares the job: its number, from 1. */
+  readonly step?: number;
 }
 
 interface Sandbox {
@@ -147,7 +149,7 @@ export class Isolation {
     const limits = jobLimits(launch.job.resources, this.#settings, sandbox !== null);
     if (sandbox === null && !hasLimit(limits)) return null;
     const sandboxOptions = sandbox === null ? null : this.#sandboxOptions(sandbox, launch);
-    const cgroup = this.#makeGroup(launch.job, limits);
+    const cgroup = this.#makeGroup(launch, limits);
     const status = this.#openStatus(cgroup);
     const joins = (cgroup?.joinFiles ?? []).map((file) => `join=${file}`);
     const perProcess = this.#perProcessLimits(limits, sandbox !== null);
@@ -203,10 +205,10 @@ export class Isolation {
     });
   }
 
-  #makeGroup({ id, attempt }: ClaimedJob, limits: JobLimits): JobCgroup | null {
+  #makeGroup({ job, step = 0 }: ConfinedLaunch, limits: JobLimits): JobCgroup | null {
     if (this.#cgroups === null || !hasLimit(limits)) return null;
     try {
-      return this.#cgroups.create(`job-${id}-${attempt}`, limits);
+      return this.#cgroups.create(`job-${job.id}-${job.attempt}${step === 0 ? "" : `-step${step}`}`, limits);
     } catch (error) {
       throw new MachineBusyError(`cannot make a control group now: ${errorText(error)}`);
     }
