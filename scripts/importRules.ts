@@ -29,6 +29,7 @@ const CLI_ENTRY_POINTS: readonly string[] = [
   "src/server/logger.ts",
   "src/server/access/apiKey.ts",
   "src/server/access/keyFile.ts",
+  "src/server/access/tokenSecret.ts",
   "src/dialects/whatsnext/whatsnextDialect.ts",
   "src/engine/openEngine.ts",
   "src/engine/engine.ts",

@@ -24,6 +24,7 @@ export interface OpenServer {
 /** @throws UsageError for addresses; DataDirError, KeyFileError, PortInUseError, ListenError with words for the user */
 export async function runServer(values: SettingValues): Promise<OpenServer> {
   const listen = values.listen.map(parseListenAddress);
+  const outsideTokens = outsideTokensOf(values);
   const dataDir = resolve(values.data);
   // Loaded here, so that commands that only speak to a server start fast.
   const [
@@ -33,6 +34,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     { whatsnextDialect },
     { newApiKey },
     keyFiles,
+    { tokenSecretPath },
   ] = await Promise.all([
     import("../engine/openEngine.ts"),
     import("../store/blobs/directoryBlobStore.ts"),
@@ -40,9 +42,11 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     import("../dialects/whatsnext/whatsnextDialect.ts"),
     import("../server/access/apiKey.ts"),
     import("../server/access/keyFile.ts"),
+    import("../server/access/tokenSecret.ts"),
   ]);
   const keyFile = keyFiles.keyFilePath(dataDir);
-  const hasKeys = values.apiKeys.length > 0 || keyFiles.readKeyFile(keyFile).length > 0;
+  const hasKeys =
+    outsideTokens !== null || values.apiKeys.length > 0 || keyFiles.readKeyFile(keyFile).length > 0;
   if (!hasKeys && !values.insecure) refuseOpenAddresses(listen);
   const agentKey = newApiKey();
   const logger = pino({ name: "server", level: values.logLevel }, pino.destination({ dest: 2, sync: true }));
@@ -76,7 +80,12 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
           clientLeaseMs: values.whatsnextClientLeaseMs,
         }),
       ],
-      limits: { maxBodyBytes: values.maxBodyBytes, maxArtifactBytes: values.maxArtifactBytes },
+      limits: {
+        maxBodyBytes: values.maxBodyBytes,
+        maxArtifactBytes: values.maxArtifactBytes,
+        maxTokenLifetimeMs: values.maxTokenLifetimeMs,
+        maxOpenSockets: values.maxOpenSockets,
+      },
       access: {
         configuredKeys: values.apiKeys,
         keyFile,
@@ -84,6 +93,8 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
         allowedHosts: values.allowedHosts,
         rateLimitPerMinute: values.rateLimitPerMinute,
         cors: corsOf(values),
+        tokenSecretFile: tokenSecretPath(dataDir),
+        outsideTokens,
       },
     });
     return {
@@ -115,6 +126,19 @@ function corsOf(values: SettingValues): NonNullable<AccessOptions["cors"]> | nul
     allowsCredentials: values.corsAllowCredentials,
     maxAgeSeconds: CORS_MAX_AGE_SECONDS,
   };
+}
+
+/** Null where no other issuer is named. */
+function outsideTokensOf(values: SettingValues): NonNullable<AccessOptions["outsideTokens"]> | null {
+  const { jwtIssuer: issuer, jwtAudience: audience, jwksUrl, jwtRoleClaim: roleClaim } = values;
+  if (issuer === null && audience === null && jwksUrl === null) return null;
+  if (issuer === null || audience === null || jwksUrl === null) {
+    throw new UsageError(
+      "--jwt-issuer, --jwt-audience and --jwks-url go together: without all three, tokens that were made for " +
+        "somebody else would count here",
+    );
+  }
+  return { issuer, audience, jwksUrl, roleClaim, clockSkewMs: values.jwtClockSkewMs };
 }
 
 function refuseOpenAddresses(listen: readonly ListenAddress[]): void {

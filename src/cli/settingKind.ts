@@ -143,6 +143,24 @@ export function hostNames(): SettingKind<readonly string[]> {
   };
 }
 
+/** Where public keys are published: over TLS, or on this machine. Over the network anybody could put other keys there. */
+export function keySetUrl(): SettingKind<string> {
+  const allowed = "an https address, such as https://login.example.com/keys (http only on this machine)";
+  return {
+    placeholder: "url",
+    isList: false,
+    allowed,
+    read(value) {
+      const url = typeof value === "string" ? URL.parse(value) : null;
+      const isLocal = url !== null && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+      const isSafe = url?.protocol === "https:" || (url?.protocol === "http:" && isLocal);
+      if (url === null || !isSafe || url.username !== "" || url.password !== "") throw refuse(allowed, value);
+      return url.href;
+    },
+    show: (value) => value,
+  };
+}
+
 /** Words that stand in a header: names of methods or of headers. */
 export function headerWords(placeholder: string, allowed: string): SettingKind<readonly string[]> {
   const list = texts(placeholder, allowed);

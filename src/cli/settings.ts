@@ -16,6 +16,7 @@ import {
   headerWords,
   hostNames,
   integer,
+  keySetUrl,
   labels,
   paths,
   type SettingKind,
@@ -104,6 +105,61 @@ export const SETTINGS = {
     isSecret: true,
     flag: "--api-key",
     formerVariable: "api_keys",
+  }),
+  maxTokenLifetimeMs: define({
+    group: "server",
+    key: "max-token-lifetime-ms",
+    kind: durationMs(1_000),
+    default: 24 * 3_600_000,
+    description: "Longest lifetime of the tokens that POST /v1/tokens makes.",
+  }),
+  jwtIssuer: define({
+    group: "server",
+    key: "jwt-issuer",
+    kind: text("issuer", "what the claim iss of the tokens says"),
+    default: null,
+    defaultText: "none",
+    description:
+      "Other issuer whose tokens (JWT) the server takes, as their claim `iss` names it. Needs jwt-audience and jwks-url; every request needs a key or a token then.",
+  }),
+  jwtAudience: define({
+    group: "server",
+    key: "jwt-audience",
+    kind: text("audience", "what the claim aud of the tokens says"),
+    default: null,
+    defaultText: "none",
+    description:
+      "What the claim `aud` of those tokens must hold, so that tokens for other services do not count here.",
+  }),
+  jwksUrl: define({
+    group: "server",
+    key: "jwks-url",
+    kind: keySetUrl(),
+    default: null,
+    defaultText: "none",
+    description: "Where that issuer publishes its public keys (JWKS).",
+  }),
+  jwtRoleClaim: define({
+    group: "server",
+    key: "jwt-role-claim",
+    kind: text("claim", "the name of a claim, with dots for one inside another"),
+    default: "role",
+    description:
+      "Claim of those tokens that names the role: a text or a list; of several the one that reaches furthest.",
+  }),
+  jwtClockSkewMs: define({
+    group: "server",
+    key: "jwt-clock-skew-ms",
+    kind: durationMs(0),
+    default: 30_000,
+    description: "How far that issuer's clock may be off.",
+  }),
+  maxOpenSockets: define({
+    group: "server",
+    key: "max-open-sockets",
+    kind: integer("n", 1, MAX_COUNT),
+    default: 10_000,
+    description: "WebSockets open at one time; more are refused.",
   }),
   rateLimitPerMinute: define({
     group: "server",
@@ -382,6 +438,9 @@ type ValueOf<S> = S extends Setting<infer T> ? T : never;
 /** Settings without a default of their own are null unless somebody sets them. */
 type NullableNames =
   | "apiKey"
+  | "jwtIssuer"
+  | "jwtAudience"
+  | "jwksUrl"
   | "agentName"
   | "agentId"
   | "agentCpu"
