@@ -40,8 +40,11 @@ export interface RunningAgent {
   readonly registered: Promise<void>;
   /** Claims nothing more, lets running jobs end, delivers what there is. Resolves with `finished`. */
   drain(): Promise<void>;
-  /** Ends running jobs and gives them back. Resolves with `finished`. */
-  stop(): Promise<void>;
+  /**
+   * Ends running jobs and gives them back. Resolves with `finished`.
+   * @param options.isServerGone does not wait for the server to take results: the next run delivers them
+   */
+  stop(options?: { readonly isServerGone: boolean }): Promise<void>;
   /** Resolves when nothing runs any more and everything is delivered or on disk. */
   readonly finished: Promise<void>;
 }
@@ -97,6 +100,7 @@ class Agent implements RunningAgent {
   readonly #watchdog: ReturnType<typeof startWatchdog>;
   readonly #finish = Promise.withResolvers<void>();
   #ending: "no" | "draining" | "stopping" = "no";
+  #isServerGone = false;
 
   constructor(
     settings: AgentSettings,
@@ -171,6 +175,7 @@ class Agent implements RunningAgent {
       dispatcher: this.#dispatcher,
       prefetch,
       undelivered: () => this.#results.size,
+      onDraining: () => this.#drainedByServer(),
       reconcile: (signal) => this.#reconcile(signal),
     });
     this.#escapees = new Escapees(mark, (id) => this.#dispatcher.runs(id), log);
@@ -190,7 +195,14 @@ class Agent implements RunningAgent {
     return this.finished;
   }
 
-  stop(): Promise<void> {
+  #drainedByServer(): void {
+    if (this.#ending !== "no") return;
+    this.#settings.log.info("the server drains this worker: it ends when its jobs have ended");
+    void this.drain();
+  }
+
+  stop(options?: { readonly isServerGone: boolean }): Promise<void> {
+    if (options?.isServerGone === true) this.#isServerGone = true;
     if (this.#ending === "stopping") return this.finished;
     const wasDraining = this.#ending === "draining";
     this.#ending = "stopping";
@@ -259,15 +271,11 @@ class Agent implements RunningAgent {
       await this.#until(() => this.#dispatcher.active === 0, graceMs + outputDrainMs + 5_000);
     }
     const flushEndsMs = performance.now() + flushTimeoutMs;
-    if (this.#claims.mayHoldUnknown) await this.#reconcileAtEnd(flushTimeoutMs / 2);
-    const isFlushed = await this.#until(
-      () =>
-        this.#claims.isIdle &&
-        this.#dispatcher.running === 0 &&
-        this.#logs.isIdle &&
-        this.#results.size === 0,
-      flushEndsMs - performance.now(),
-    );
+    if (this.#claims.mayHoldUnknown && !this.#isServerGone) await this.#reconcileAtEnd(flushTimeoutMs / 2);
+    const isEverythingSaid = (): boolean =>
+      this.#claims.isIdle && this.#dispatcher.running === 0 && this.#logs.isIdle && this.#results.size === 0;
+    await this.#until(() => this.#isServerGone || isEverythingSaid(), flushEndsMs - performance.now());
+    const isFlushed = isEverythingSaid();
     if (!isFlushed) log.warn("not everything could be delivered; the next run will do it");
     this.#link.stop();
     this.#leases.stop();

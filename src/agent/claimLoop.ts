@@ -36,6 +36,8 @@ export interface ClaimLoopOptions {
   readonly waitMs: number;
   readonly busyWaitMs: number;
   readonly undelivered: () => number;
+  /** The server gives this worker nothing more. */
+  readonly onDraining: () => void;
   /** Makes sure that the server thinks this worker holds no job that it does not know of. */
   readonly reconcile: (signal: AbortSignal) => Promise<void>;
 }
@@ -147,7 +149,7 @@ export class ClaimLoop {
   }
 
   #request(capacity: Resources, max: number, waitMs: number): Promise<ClaimedJob[]> {
-    const { client, link, workerId, queues, kinds, reconcile } = this.#options;
+    const { client, link, workerId, queues, kinds, onDraining, reconcile } = this.#options;
     const request = { workerId, queues: [...queues], kinds: [...kinds], capacity, max, waitMs };
     const attempt = async (signal: AbortSignal): Promise<ClaimedJob[]> => {
       // Only while no other poll is under way: its jobs are unknown too until they arrive.
@@ -156,7 +158,7 @@ export class ClaimLoop {
         this.#mayHoldUnknown = false;
       }
       try {
-        return await client.claim(request, { signal });
+        return await client.claim(request, { signal, onDraining });
       } catch (error) {
         this.#mayHoldUnknown = true;
         throw error;

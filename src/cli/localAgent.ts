@@ -2,6 +2,9 @@
 import type { Configuration } from "./configuration.ts";
 import { SETTING_NAMES, SETTINGS, variableOf } from "./settings.ts";
 
+/** Said to an agent that is to stop while its server still serves. */
+export const STOP_WORD = "stop";
+
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 30_000;
 /** An agent that ran this long crashed for a new reason: begin with the first pause again. */
@@ -17,7 +20,7 @@ export interface LocalAgentOptions {
   /** Sent to the server. Passed in the environment: others can read a command line. */
   readonly apiKey: string;
   /** Told when the agent ended by itself. */
-  readonly onCrash: (message: string) => void;
+  readonly onEnd: (message: string) => void;
 }
 
 /** The command that runs this program again, compiled into one executable or not. */
@@ -42,6 +45,7 @@ export class LocalAgent {
     this.#wake();
     const child = this.#child;
     if (child === null) return;
+    child.stdin.write(STOP_WORD);
     child.stdin.end();
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
     await child.exited;
@@ -63,9 +67,15 @@ export class LocalAgent {
       const exitCode = await child.exited;
       this.#child = null;
       if (this.#isStopping) return;
+      if (exitCode === 0) {
+        this.#options.onEnd(
+          "the agent was drained and has ended; jobs wait for other agents, or for the next `up`",
+        );
+        return;
+      }
       if (Date.now() - startedAt >= HEALTHY_AFTER_MS) pauseMs = FIRST_PAUSE_MS;
       const how = child.signalCode === null ? `with exit code ${exitCode}` : `by ${child.signalCode}`;
-      this.#options.onCrash(`the agent ended ${how}; it is started again in ${pauseMs / 1_000} s`);
+      this.#options.onEnd(`the agent ended ${how}; it is started again in ${pauseMs / 1_000} s`);
       await new Promise<void>((done) => {
         const timer = setTimeout(done, pauseMs);
         this.#wake = () => {

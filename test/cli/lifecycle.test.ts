@@ -69,6 +69,18 @@ describe("up", () => {
     );
   });
 
+  test("kill -9 ends an agent that runs nothing at once", async () => {
+    const { url, child } = await scratch.start(["up", "--data", "data"]);
+    expect((await scratch.run(["submit", "--server", url, "true"])).exitCode).toBe(0);
+    const agents = childrenOf(child.pid);
+    child.kill("SIGKILL");
+    await eventually(
+      "the agent is gone",
+      () => (agents.every((pid) => !processesWith("--exit-with-parent").includes(pid)) ? true : null),
+      3_000,
+    );
+  });
+
   test("an agent that crashes is started again", async () => {
     const { url, child } = await scratch.start(["up", "--data", "data"]);
     const agent = await eventually(

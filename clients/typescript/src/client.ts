@@ -292,9 +292,14 @@ export class YardmasterClient {
   /**
    * Claims jobs, waiting up to `waitMs` for some. Never repeated after a lost connection: the jobs of a
    * lost answer come back when their leases run out.
+   *
+   * @param options.onDraining called when the worker was drained: it is given nothing more
    */
-  async claim(request: ClaimRequest, options: CallOptions = {}): Promise<ClaimedJob[]> {
-    const answer = await this.#transport.json<{ jobs: ClaimedJob[] }>({
+  async claim(
+    request: ClaimRequest,
+    options: CallOptions & { onDraining?: (() => void) | undefined } = {},
+  ): Promise<ClaimedJob[]> {
+    const answer = await this.#transport.json<{ jobs: ClaimedJob[]; draining?: true }>({
       method: "POST",
       path: "/v1/claims",
       json: request,
@@ -302,6 +307,7 @@ export class YardmasterClient {
       timeoutMs: request.waitMs + this.#transport.options.requestTimeoutMs,
       signal: options.signal,
     });
+    if (answer.draining === true) options.onDraining?.();
     return answer.jobs;
   }
 

@@ -2,6 +2,7 @@
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { declareCommand, invoke } from "../commandLine.ts";
+import { STOP_WORD } from "../localAgent.ts";
 
 export function agentCommand(): Command {
   return declareCommand({
@@ -57,8 +58,10 @@ export function agentCommand(): Command {
           ? await startInFreeFolder(resolve(values.data), start, StateDirInUseError)
           : await start(resolve(values.agentStateDir));
       const stop = (): void => void agent.stop();
-      if (options.exitWithParent === true) void whenInputEnds().then(stop);
-      else terminal.note(`agent ${agent.workerId} works for ${client.baseUrl}`);
+      if (options.exitWithParent === true) {
+        // A parent that lives says what it wants; one that was killed took the server with it.
+        void wordBeforeEnd().then((word) => agent.stop({ isServerGone: word !== STOP_WORD }));
+      } else terminal.note(`agent ${agent.workerId} works for ${client.baseUrl}`);
       let asked = 0;
       const onSignal = (signal: NodeJS.Signals): void => {
         asked += 1;
@@ -96,13 +99,19 @@ async function startInFreeFolder<Agent>(
   }
 }
 
+/** A parent says no more than one word. */
+const MAX_WORD_CHARS = 100;
+
 /** Our parent holds the other end of standard input: it ends when the parent does, however that happens. */
-async function whenInputEnds(): Promise<void> {
+async function wordBeforeEnd(): Promise<string> {
+  let said = "";
+  const decoder = new TextDecoder();
   try {
-    for await (const _ of Bun.stdin.stream()) {
-      // Nothing is said on it.
+    for await (const chunk of Bun.stdin.stream()) {
+      said = (said + decoder.decode(chunk, { stream: true })).slice(0, MAX_WORD_CHARS);
     }
   } catch {
     // A broken input is an ended one.
   }
+  return said.trim();
 }

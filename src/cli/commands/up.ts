@@ -33,7 +33,7 @@ export function upCommand(): Command {
       stateDir: values.agentStateDir === null ? join(server.dataDir, "agent") : resolve(values.agentStateDir),
       configuration,
       apiKey: server.agentKey,
-      onCrash: (message) => terminal.error(message),
+      onEnd: (message) => terminal.error(message),
     });
     welcome(terminal, server, isJson, true);
     try {

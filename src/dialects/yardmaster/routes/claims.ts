@@ -2,6 +2,7 @@
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import { defineRoute, type Route } from "../../route.ts";
+import type { OpenClaims } from "../openClaims.ts";
 import { problems } from "../schemas/problem.ts";
 import { claim, claimedJobs, renewal, renewalAnswer, results, resultsAnswer } from "../schemas/worker.ts";
 import { claimedJobToWire, isoTime } from "../wire.ts";
@@ -9,7 +10,7 @@ import { claimedJobToWire, isoTime } from "../wire.ts";
 const TAGS = ["workers"];
 
 /** `/v1/claims`, `/v1/leases/renew`, `/v1/results`. */
-export function claimRoutes(engine: Engine): Route[] {
+export function claimRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
   return [
     defineRoute({
       id: "claimJobs",
@@ -17,7 +18,8 @@ export function claimRoutes(engine: Engine): Route[] {
       access: "work",
       path: "/v1/claims",
       summary: "Claim jobs to run",
-      description: "Empty when none came in time. A caller that goes away while it waits is given nothing.",
+      description:
+        "Empty when none came in time. A caller that goes away while it waits is given nothing. A worker that was drained is told so at once, also while it waits, and is given nothing until it registers again.",
       tags: TAGS,
       body: claim,
       responses: {
@@ -26,11 +28,13 @@ export function claimRoutes(engine: Engine): Route[] {
       },
       handler: async ({ body, call }) => {
         const request = { ...body, leaseMs: null };
-        if (body.waitMs === 0) return answer(await engine.claim(request));
+        if (body.waitMs === 0) return answer(engine, body.workerId, await engine.claim(request));
         const live = call.live();
+        const leave = openClaims.enter(body.workerId, live);
         try {
-          return answer(await engine.claim(request, live.signal));
+          return await answer(engine, body.workerId, await engine.claim(request, live.signal));
         } finally {
+          leave();
           live.done();
         }
       },
@@ -103,6 +107,21 @@ function reportResults(engine: Engine): Route {
   });
 }
 
-function answer(jobs: Awaited<ReturnType<Engine["claim"]>>): Response {
-  return ok({ jobs: jobs.map(claimedJobToWire) });
+async function answer(
+  engine: Engine,
+  workerId: string,
+  jobs: Awaited<ReturnType<Engine["claim"]>>,
+): Promise<Response> {
+  // Whoever was given jobs is not draining: nobody else pays for being asked.
+  const isDraining = jobs.length === 0 && (await isWorkerDraining(engine, workerId));
+  return ok({ jobs: jobs.map(claimedJobToWire), ...(isDraining ? { draining: true } : {}) });
+}
+
+async function isWorkerDraining(engine: Engine, workerId: string): Promise<boolean> {
+  try {
+    return (await engine.read.worker(workerId)).isDraining;
+  } catch {
+    // The claim itself was answered; what is wrong now shows in the next one.
+    return false;
+  }
 }

@@ -2,6 +2,7 @@
 import type { Engine } from "../../../engine/engine.ts";
 import { created, ok } from "../../answers.ts";
 import { defineRoute, type Route } from "../../route.ts";
+import type { OpenClaims } from "../openClaims.ts";
 import { problems } from "../schemas/problem.ts";
 import { registration, worker, workerList, workerPath } from "../schemas/worker.ts";
 import { workerToWire } from "../wire.ts";
@@ -9,7 +10,7 @@ import { workerToWire } from "../wire.ts";
 const TAGS = ["workers"];
 
 /** The routes about workers. */
-export function workerRoutes(engine: Engine): Route[] {
+export function workerRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
   return [
     defineRoute({
       id: "registerWorker",
@@ -62,10 +63,16 @@ export function workerRoutes(engine: Engine): Route[] {
       access: "work",
       path: "/v1/workers/{id}/drain",
       summary: "Give a worker nothing more",
+      description:
+        "The answers to its claims tell the worker, and an agent then ends when its jobs have ended. Registering makes it active again.",
       tags: TAGS,
       params: workerPath,
       responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 422, 503) },
-      handler: async ({ params }) => ok(workerToWire(await engine.drainWorker(params.id))),
+      handler: async ({ params }) => {
+        const drained = await engine.drainWorker(params.id);
+        openClaims.end(params.id);
+        return ok(workerToWire(drained));
+      },
     }),
   ];
 }

@@ -83,6 +83,9 @@ export const claim = z
   .meta({ id: "Claim" });
 export const claimedJobs = z.object({
   jobs: z.array(job.extend({ leaseExpiresAt: time }).meta({ id: "ClaimedJob" })),
+  draining: z.literal(true).optional().meta({
+    description: "The worker was drained: it is given nothing more, and should end when its jobs have ended.",
+  }),
 });
 
 export const renewal = z
