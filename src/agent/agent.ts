@@ -10,6 +10,7 @@
 import { join } from "node:path";
 import { type JobResult, YardmasterClient } from "@yardmaster/client";
 import { type AgentOptions, type AgentSettings, agentSettings } from "./agentOptions.ts";
+import { BinaryCache } from "./binaries/binaryCache.ts";
 import { ClaimLoop } from "./claimLoop.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { baseEnvironment } from "./environment.ts";
@@ -24,7 +25,7 @@ import { LogShipper } from "./logShipper.ts";
 import { Prefetch } from "./prefetch.ts";
 import { unknownHeldJobs } from "./reconcile.ts";
 import { ResultSender } from "./resultSender.ts";
-import { RUNNERS } from "./runners.ts";
+import { RUNNABLE_KINDS, runnersOf } from "./runners.ts";
 import { ServerLink } from "./serverLink.ts";
 import { Slots } from "./slots.ts";
 import { lockStateDir, makeStateDir } from "./stateLock.ts";
@@ -61,7 +62,7 @@ const SHORT_JOB_MS = 25;
  * directory or it cannot be written, IsolationUnavailableError when isolation is required and the machine lacks it.
  */
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
-  const settings = agentSettings(options, [...RUNNERS.keys()]);
+  const settings = agentSettings(options, RUNNABLE_KINDS);
   const { stateDir, log } = settings;
   makeStateDir(stateDir);
   const unlock = lockStateDir(stateDir);
@@ -90,6 +91,7 @@ class Agent implements RunningAgent {
   readonly #journal: Journal;
   readonly #workspaces: Workspaces;
   readonly #isolation: Isolation;
+  readonly #binaries: BinaryCache;
   readonly #link: ServerLink;
   readonly #logs: LogShipper;
   readonly #results: ResultSender;
@@ -146,6 +148,9 @@ class Agent implements RunningAgent {
       onLost: (key) => this.#dispatcher.end(key, "leaseLost"),
       onCancelled: (key) => this.#dispatcher.end(key, "cancelled"),
     });
+    const server = { url: serverUrl, apiKey };
+    const { cacheDir, cacheBytes, limits } = settings.binaries;
+    this.#binaries = new BinaryCache({ folder: cacheDir, maxBytes: cacheBytes, limits, server, log });
     this.#dispatcher = new Dispatcher({
       services: {
         journal: this.#journal,
@@ -159,7 +164,7 @@ class Agent implements RunningAgent {
       slots: new Slots(capacity),
       leases: this.#leases,
       prefetch,
-      runners: RUNNERS,
+      runners: runnersOf({ binaries: this.#binaries, server }),
       maxJobs: settings.maxJobs,
       maxAgeMs: settings.prefetchMaxAgeMs,
       log,
@@ -281,6 +286,7 @@ class Agent implements RunningAgent {
     this.#leases.stop();
     this.#escapees.stop();
     await this.#isolation.close();
+    this.#binaries.close();
     await this.#workspaces.settled();
     await this.#watchdog.dismiss();
     this.#journal.close();

@@ -5,13 +5,14 @@ import type { YardmasterClient } from "@yardmaster/client";
 import type { JobKind } from "../domain/job.ts";
 import type { Resources } from "../domain/resources.ts";
 import { type AgentLog, defaultAgentLog } from "./agentLog.ts";
+import { type BinaryOptions, type BinarySettings, binarySettings } from "./binaries/binaryOptions.ts";
 import {
   type IsolationOptions,
   type IsolationSettings,
   isolationSettings,
 } from "./isolation/isolationOptions.ts";
 
-export interface AgentOptions extends IsolationOptions {
+export interface AgentOptions extends IsolationOptions, BinaryOptions {
   /** Address of the server; default `http://127.0.0.1:8000`. */
   serverUrl?: string | undefined;
   /** Sent to the server; never visible to a job. */
@@ -100,6 +101,7 @@ export interface AgentSettings {
   readonly prefetchMaxAgeMs: number;
   readonly maxRetryPauseMs: number;
   readonly isolation: IsolationSettings;
+  readonly binaries: BinarySettings;
   readonly log: AgentLog;
 }
 
@@ -142,6 +144,7 @@ export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]):
     prefetchMaxAgeMs: options.prefetchMaxAgeMs ?? 1_000,
     maxRetryPauseMs: options.maxRetryPauseMs ?? 3_000,
     isolation: isolationSettings(options),
+    binaries: binarySettings(options),
     log: options.log ?? defaultAgentLog(),
   };
   check(settings, kinds);

@@ -1,8 +1,21 @@
-/** The runners there are, by kind. A new kind of job is one file in `runners/` and one line here. */
+/** The runners there are, by kind. A new kind of job is one file in `runners/` and one line in each list here. */
 import type { JobKind } from "../domain/job.ts";
+import type { BinaryCache } from "./binaries/binaryCache.ts";
+import type { OwnServer } from "./binaries/source.ts";
 import type { Runner } from "./runner.ts";
+import { binaryRunner } from "./runners/binary.ts";
 import { commandRunner } from "./runners/command.ts";
 
-export const RUNNERS: ReadonlyMap<JobKind, Runner> = new Map(
-  [commandRunner].map((runner) => [runner.kind, runner]),
-);
+/** Kinds that an agent can run. */
+export const RUNNABLE_KINDS: readonly JobKind[] = ["command", "binary"];
+
+/** What runners use of the agent. */
+export interface RunnerServices {
+  readonly binaries: BinaryCache;
+  readonly server: OwnServer;
+}
+
+/** The runners of one agent. */
+export function runnersOf({ binaries, server }: RunnerServices): ReadonlyMap<JobKind, Runner> {
+  return new Map([commandRunner, binaryRunner(binaries, server)].map((runner) => [runner.kind, runner]));
+}
