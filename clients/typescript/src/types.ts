@@ -37,6 +37,17 @@ export interface CommandSpec {
   cwd?: string | null;
 }
 
+/** What a `binary` job runs: a program by its address and checksum. */
+export interface BinarySpec {
+  /** `http:`, `https:`, or `/v1/artifacts/` and a SHA-256 for an artifact of the server. */
+  url: string;
+  /** 64 hexadecimal digits in small letters; agents check it before every run. */
+  sha256: string;
+  args?: string[];
+  /** All that the program finds besides `PATH`. */
+  env?: Record<string, string>;
+}
+
 export interface Job {
   id: number;
   key: string;
@@ -94,7 +105,7 @@ export interface NewJob {
   queue?: string;
   name?: string;
   projectId?: number;
-  spec?: CommandSpec | ScriptSpec | JsonObject;
+  spec?: CommandSpec | BinarySpec | ScriptSpec | JsonObject;
   taskId?: number;
   parameters?: JsonObject;
   priority?: number;

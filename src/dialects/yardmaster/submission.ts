@@ -4,7 +4,7 @@ import type { JsonObject } from "../../domain/job.ts";
 import type { DependencyRef, JobRef, NewJob } from "../../engine/engine.ts";
 import { issuesOf } from "../issues.ts";
 import { InvalidRequestError, type RequestIssue } from "../requestErrors.ts";
-import { commandSpec, type NewJobInput, scriptSpec, taskJobSpec } from "./schemas/job.ts";
+import { binarySpec, commandSpec, type NewJobInput, scriptSpec, taskJobSpec } from "./schemas/job.ts";
 
 type Path = readonly (string | number)[];
 
@@ -76,8 +76,9 @@ function checkSpec(input: NewJobInput, path: Path, issues: RequestIssue[]): void
       });
     return;
   }
-  if (input.kind === "script") {
-    const parsed = scriptSpec.safeParse(input.spec);
+  if (input.kind === "script" || input.kind === "binary") {
+    const schema = input.kind === "script" ? scriptSpec : binarySpec;
+    const parsed = schema.safeParse(input.spec);
     if (parsed.success) return;
     for (const issue of issuesOf(parsed.error, "body", input.spec)) {
       issues.push({ part: "body", path: [...path, "spec", ...issue.path], message: issue.message });

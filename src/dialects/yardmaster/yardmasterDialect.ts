@@ -15,7 +15,7 @@ import { recordRoutes } from "./routes/records.ts";
 import { statsRoutes } from "./routes/stats.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { workerRoutes } from "./routes/workers.ts";
-import { commandSpec, scriptSpec } from "./schemas/job.ts";
+import { binarySpec, commandSpec, scriptSpec } from "./schemas/job.ts";
 import { problem, problems } from "./schemas/problem.ts";
 
 export interface YardmasterDialectOptions extends FollowLimits {
@@ -47,7 +47,7 @@ export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
       ...artifactRoutes(blobs, options),
       ...statsRoutes(engine),
     ].map(withRefusals),
-    schemas: { CommandSpec: commandSpec, ScriptSpec: scriptSpec, Problem: problem },
+    schemas: { CommandSpec: commandSpec, BinarySpec: binarySpec, ScriptSpec: scriptSpec, Problem: problem },
     errors: problemOf,
   };
 }

@@ -32,17 +32,29 @@ const environment = textMap({
   maxValueLength: 1_048_576,
   refusedInNames: "=",
 });
-const argv = z
+const programArguments = z
   .array(z.string())
   .check(({ value, issues }) => {
     const tell = (message: string, path: number[] = []) =>
       issues.push({ code: "custom", message, path, input: value });
-    if (value.length === 0) tell("expected a program and its arguments");
     if (value.length > MAX_ARGUMENTS) tell(`expected at most ${MAX_ARGUMENTS} arguments`);
-    if (value[0] === "") tell("expected the name of a program", [0]);
     for (const [place, argument] of value.entries()) {
       const fault = textFault(argument, MAX_ARGUMENT_LENGTH, 0);
       if (fault !== null) tell(fault, [place]);
+    }
+  })
+  .meta({ maxItems: MAX_ARGUMENTS });
+const argv = programArguments
+  .check(({ value, issues }) => {
+    if (value.length === 0) {
+      issues.push({
+        code: "custom",
+        message: "expected a program and its arguments",
+        path: [],
+        input: value,
+      });
+    } else if (value[0] === "") {
+      issues.push({ code: "custom", message: "expected the name of a program", path: [0], input: value });
     }
   })
   .meta({ minItems: 1, maxItems: MAX_ARGUMENTS });
@@ -64,6 +76,36 @@ export const commandSpec = z
 const sha256 = z
   .string()
   .regex(/^[0-9a-f]{64}$/, "expected a SHA-256 as 64 hexadecimal digits in small letters");
+
+const binaryUrl = text(8_192, 1)
+  .refine(
+    (url) =>
+      /^\/v1\/artifacts\/[0-9a-f]{64}$/.test(url) ||
+      (/^https?:\/\//i.test(url) && URL.parse(url)?.hostname !== undefined),
+    "expected an http or https URL, or /v1/artifacts/ and a SHA-256 for an artifact of this server",
+  )
+  .meta({
+    description:
+      "Where the program is: `http:`, `https:`, or `/v1/artifacts/` and a SHA-256 for an artifact of this server.",
+  });
+
+/** What a `binary` job runs. */
+export const binarySpec = z
+  .strictObject({
+    url: binaryUrl,
+    sha256: sha256.meta({ description: "What the program must have; agents check it before every run." }),
+    args: programArguments.optional(),
+    env: environment.optional().meta({ description: "All that the program finds besides `PATH`." }),
+  })
+  .meta({
+    id: "BinarySpec",
+    description: "A program by its address and checksum, with its arguments.",
+    example: {
+      url: "https://example.com/tool",
+      sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+      args: ["--level", "3"],
+    },
+  });
 
 /** What a `script` job runs. */
 export const scriptSpec = z
@@ -123,7 +165,8 @@ export const newJob = z
     projectId: entityId.optional(),
     spec: jsonObject
       .meta({
-        description: "What to run, by kind: a `command` gives `argv`, `env`, `cwd`.",
+        description:
+          "What to run, by kind: a `command` gives `argv`, `env`, `cwd`; a `binary` `url`, `sha256`, `args`, `env`.",
         override: { anyOf: [{ $ref: "#/components/schemas/CommandSpec" }, { type: "object" }] },
       })
       .optional(),
