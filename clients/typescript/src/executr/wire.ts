@@ -24,9 +24,11 @@ export interface JobAttempt {
   /** Whatever the executor knew of its address, usually a host name. */
   executor_ip?: string;
   /** `2024-01-01T12:00:00Z`, as every time here. */
-  started_at: string;
+  started_at?: string;
   ended_at?: string;
   status: "running" | "completed" | "failed" | "timeout" | "cancelled";
+  exit_code?: number;
+  error_message?: string;
 }
 
 /** A job in a list. What a job does not have (yet) is absent. */
