@@ -37,6 +37,9 @@ export interface SandboxJob {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** The last variable that is set: whoever finds it knows that no argument before it is missing. */
+export const WHOLE_MARKER = "YARDMASTER_SANDBOX_IS_WHOLE";
+
 /** Says whether `path` is `folder` or lies in it. */
 export function liesIn(path: string, folder: string): boolean {
   return path === folder || folder === "/" || path.startsWith(`${folder}/`);
@@ -82,7 +85,7 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
     ...hiddenFolders.flatMap((path) => ["--remount-ro", path]),
     ...(bound.some(({ path }) => isRoot(path)) ? [] : ["--remount-ro", "/"]),
     ...["--chdir", job.cwd],
-    // Last of all: whoever finds them knows that nothing before them is missing.
     ...Object.entries(job.env).flatMap(([name, value]) => ["--setenv", name, value]),
+    ...["--setenv", WHOLE_MARKER, "yes"],
   ];
 }

@@ -22,7 +22,7 @@ import { ARGUMENTS_FD, KEEPER, LAUNCHER, LIMITER } from "./launchScripts.ts";
 import { isRoot } from "./machineReport.ts";
 import { probeSandbox } from "./probe.ts";
 import { StatusFile } from "./statusFile.ts";
-import { acceleratorDevices, hiddenPaths, networkFiles, privatePaths, systemEntries } from "./systemView.ts";
+import { acceleratorView, hiddenPaths, networkFiles, privatePaths, systemEntries } from "./systemView.ts";
 
 const CPU_CHECK_EVERY_MS = 500;
 /** Bubblewrap takes 9,000 arguments; an environment variable is three. */
@@ -190,10 +190,12 @@ export class Isolation {
       throw new JobFault(`an isolated job may have ${MAX_VARIABLES} environment variables`, 126);
     }
     const cwd = resolve(workspace, launch.cwd);
+    const accelerators = hasAccelerators ? acceleratorView() : { devices: [], folders: [] };
     const view: SandboxView = {
       ...sandbox.view,
+      readOnly: [...sandbox.view.readOnly, ...accelerators.folders],
       hidden: [...sandbox.view.hidden, ...hiddenPaths(sandbox.hide)],
-      devices: hasAccelerators ? acceleratorDevices() : [],
+      devices: accelerators.devices,
     };
     requireVisible(cwd, workspace, view);
     return bubblewrapArguments(view, {
@@ -201,7 +203,7 @@ export class Isolation {
       cwd,
       reads: launch.reads ?? [],
       // The agent's home is out of sight; programs that keep files in theirs find a place.
-      env: { ...env, HOME: launch.env.HOME ?? workspace },
+      env: env.HOME === undefined || launch.env.HOME !== undefined ? env : { ...env, HOME: workspace },
     });
   }
 

@@ -11,7 +11,7 @@
  * It catches the signals that reach the job's group, so that it outlives the job; in the job they do what they do.
  */
 
-import { RUN_MARKER } from "../identity.ts";
+import { WHOLE_MARKER } from "./bubblewrap.ts";
 
 /** Limits that need no control group. `processes` counts inside a user namespace of its own, else for the whole user. */
 const TAKE_OPTIONS = `
@@ -65,11 +65,12 @@ echo begun >&2
 exec "$@" 2>&5 5>&-`;
 
 /**
- * The same arguments; the status file is descriptor 3. Bubblewrap's arguments end with the job's environment: where the
- * run's mark is missing in it, the agent died while it wrote them, and the sandbox is not whole.
+ * The same arguments; the status file is descriptor 3. Bubblewrap's arguments end with a mark: where it is
+ * missing, the agent died while it wrote them, and the sandbox is not whole.
  */
 export const KEEPER = `
-[ -n "$${RUN_MARKER}" ] || exit 125
+[ "$${WHOLE_MARKER}" = yes ] || exit 125
+unset ${WHOLE_MARKER}
 exec 5>&2 2>&3 3>&-
 ${TAKE_OPTIONS}
 ${LOOK_FOR_PROGRAM}

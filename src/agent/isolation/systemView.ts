@@ -1,5 +1,14 @@
 /** What of this machine an isolated job may see without being told: the system, but none of its secrets. */
-import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { HiddenPath, SystemEntry } from "./bubblewrap.ts";
 
@@ -14,11 +23,16 @@ const SYSTEM_FOLDERS = [
   "/libx32",
   "/etc",
   "/opt",
-  "/sys",
   "/nix",
   "/gnu",
   "/run/current-system",
+  // Programs count processors there. The whole of /sys has a dozen mounts in it on many machines, each of which costs
+  // every job's start a quarter of a millisecond.
+  "/sys/devices",
 ] as const;
+
+/** Where drivers of accelerators look for their hardware. */
+const ACCELERATOR_FOLDERS = ["/sys/bus", "/sys/class", "/sys/dev", "/sys/module"] as const;
 
 /** Device files of accelerators, by the beginning of their names. */
 const ACCELERATOR_DEVICES = /^(nvidia|dri$|kfd$|dxg$|accel|habanalabs)/;
@@ -36,7 +50,8 @@ export function systemEntries(): SystemEntry[] {
 
 /**
  * What under `folder` other users of the machine may not read: an isolated job may not either, even where the agent
- * may, above all as root. Passwords and private keys lie in such files.
+ * may, as root or by its groups. Passwords and private keys lie in such files. What the agent may not read either
+ * needs no cover.
  */
 export function privatePaths(folder: string): HiddenPath[] {
   const found: HiddenPath[] = [];
@@ -50,8 +65,9 @@ export function privatePaths(folder: string): HiddenPath[] {
       if (entry === undefined || entry.isSymbolicLink()) continue;
       const isDirectory = entry.isDirectory();
       const needed = isDirectory ? 0o005 : 0o004;
-      if ((entry.mode & needed) !== needed) found.push({ path, isDirectory });
-      else if (isDirectory) folders.push(path);
+      const isPublic = (entry.mode & needed) === needed;
+      if (!isPublic && isReadable(path)) found.push({ path, isDirectory });
+      if (isPublic && isDirectory) folders.push(path);
     }
   }
   return found;
@@ -65,11 +81,13 @@ export function hiddenPaths(paths: readonly string[]): HiddenPath[] {
   });
 }
 
-/** Device files that a job with accelerators needs. */
-export function acceleratorDevices(): string[] {
-  return namesIn("/dev")
-    .filter((name) => ACCELERATOR_DEVICES.test(name))
-    .map((name) => join("/dev", name));
+/** What a job with accelerators sees of the machine besides. */
+export function acceleratorView(): { readonly devices: string[]; readonly folders: string[] } {
+  const devices = namesIn("/dev").filter((name) => ACCELERATOR_DEVICES.test(name));
+  return {
+    devices: devices.map((name) => join("/dev", name)),
+    folders: ACCELERATOR_FOLDERS.filter((path) => existsSync(path)),
+  };
 }
 
 /** Files outside the system's folders that name resolution needs: `/etc/resolv.conf` is a link into `/run` on many. */
@@ -79,6 +97,15 @@ export function networkFiles(): string[] {
     return target.startsWith("/etc/") ? [] : [target];
   } catch {
     return [];
+  }
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { RUN_MARKER } from "../../../src/agent/identity.ts";
+import { WHOLE_MARKER } from "../../../src/agent/isolation/bubblewrap.ts";
 import {
   KEEPER,
   type KeeperStatus,
@@ -19,13 +19,13 @@ interface Ran {
   readonly exitCode: number | null;
 }
 
-async function run(shell: string, script: string, argv: readonly string[], mark = "run"): Promise<Ran> {
+async function run(shell: string, script: string, argv: readonly string[], isWhole = true): Promise<Ran> {
   const file = new StatusFile(tmpdir());
   try {
     const program = shell === "busybox" ? ["busybox", "sh"] : [shell];
     const child = Bun.spawn([...program, "-c", script, "keeper", ...argv], {
       stdio: ["ignore", "pipe", "pipe", file.fd],
-      env: { ...process.env, [RUN_MARKER]: mark },
+      env: { ...process.env, [WHOLE_MARKER]: isWhole ? "yes" : "no" },
     });
     const [stdout, stderr] = await Promise.all([
       new Response(child.stdout).text(),
@@ -79,7 +79,7 @@ describe.each(SHELLS)("the keeper under %s", (shell) => {
   });
 
   test("nothing is started in a sandbox that is not whole", async () => {
-    const ran = await run(shell, KEEPER, ["--", "echo", "started"], "");
+    const ran = await run(shell, KEEPER, ["--", "echo", "started"], false);
     expect(ran).toMatchObject({ stdout: "", exitCode: 125, status: { hasBegun: false } });
   });
 
