@@ -31,6 +31,7 @@ const CLI_ENTRY_POINTS: readonly string[] = [
   "src/server/access/keyFile.ts",
   "src/server/access/tokenSecret.ts",
   "src/dialects/whatsnext/whatsnextDialect.ts",
+  "src/dialects/executr/executrDialect.ts",
   "src/engine/openEngine.ts",
   "src/engine/engine.ts",
   "src/store/blobs/directoryBlobStore.ts",

@@ -98,6 +98,8 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     whatsnextQueuedLeaseMs: required("whatsnextQueuedLeaseMs", s.whatsnextQueuedLeaseMs),
     whatsnextRunningLeaseMs: required("whatsnextRunningLeaseMs", s.whatsnextRunningLeaseMs),
     whatsnextClientLeaseMs: required("whatsnextClientLeaseMs", s.whatsnextClientLeaseMs),
+    executrLeaseMs: required("executrLeaseMs", s.executrLeaseMs),
+    executrMaxRecoveries: required("executrMaxRecoveries", s.executrMaxRecoveries),
     retainSucceededMs: optional("retainSucceededMs", s.retainSucceededMs),
     retainFailedMs: optional("retainFailedMs", s.retainFailedMs),
     retainCancelledMs: optional("retainCancelledMs", s.retainCancelledMs),

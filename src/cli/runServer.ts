@@ -32,6 +32,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     { openDirectoryBlobStore },
     { startServer },
     { whatsnextDialect },
+    { executrDialect },
     { newApiKey },
     keyFiles,
     { tokenSecretPath },
@@ -40,6 +41,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     import("../store/blobs/directoryBlobStore.ts"),
     import("../server/startServer.ts"),
     import("../dialects/whatsnext/whatsnextDialect.ts"),
+    import("../dialects/executr/executrDialect.ts"),
     import("../server/access/apiKey.ts"),
     import("../server/access/keyFile.ts"),
     import("../server/access/tokenSecret.ts"),
@@ -78,6 +80,11 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
           queuedLeaseMs: values.whatsnextQueuedLeaseMs,
           runningLeaseMs: values.whatsnextRunningLeaseMs,
           clientLeaseMs: values.whatsnextClientLeaseMs,
+        }),
+        executrDialect({
+          engine,
+          leaseMs: values.executrLeaseMs,
+          maxRecoveries: values.executrMaxRecoveries,
         }),
       ],
       limits: {

@@ -249,6 +249,21 @@ export const SETTINGS = {
     description:
       "How long a job stays with a WhatsNext client that named itself when it fetched the job; its heartbeats begin the time anew.",
   }),
+  executrLeaseMs: define({
+    group: "server",
+    key: "executr-lease-ms",
+    kind: durationMs(1_000),
+    default: 15_000,
+    description: "How long a running job stays with an Executr executor that sends no heartbeats.",
+  }),
+  executrMaxRecoveries: define({
+    group: "server",
+    key: "executr-max-recoveries",
+    kind: integer("n", 0, 1_000),
+    default: 3,
+    description:
+      "How often a job submitted through Executr's API is put back because its executor vanished, before that counts as a failure.",
+  }),
   retainSucceededMs: define({
     group: "server",
     key: "retain-succeeded-ms",

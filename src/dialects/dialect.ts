@@ -10,6 +10,16 @@ import type { DialectName } from "../domain/job.ts";
 import type { Route } from "./route.ts";
 import type { SocketRoute } from "./socket.ts";
 
+/** One request of a dialect and how it was answered. */
+export interface AnsweredRequest {
+  /** As it came: any text. */
+  readonly method: string;
+  /** The route's path with its placeholders; null when no route took the request. */
+  readonly pattern: string | null;
+  readonly status: number;
+  readonly seconds: number;
+}
+
 export interface Dialect {
   readonly name: DialectName;
   /** What the OpenAPI document says of this API as a whole. */
@@ -30,4 +40,6 @@ export interface Dialect {
    * the API's "internal error", without a word of what happened inside.
    */
   errors(error: unknown): Response;
+  /** Told of every answer, for dialects with figures of their own; cheap, and it never throws. */
+  observe?(answered: AnsweredRequest): void;
 }

@@ -50,6 +50,16 @@ export interface JsonBody {
   readonly bytes: Uint8Array;
 }
 
+/** How a body is read where it is not as everywhere. */
+export interface BodyOptions {
+  /** In place of the server's own limit. */
+  readonly maxBytes?: number;
+  /** Bytes that are no UTF-8 become replacement characters instead of an error. */
+  readonly replacesBadUtf8?: boolean;
+  /** JSON may come as `application/x-www-form-urlencoded`, as curl says of every body by itself. */
+  readonly acceptsForms?: boolean;
+}
+
 /** One request as the server hands it to a route. */
 export interface Call {
   readonly request: Request;
@@ -61,7 +71,7 @@ export interface Call {
   /** Values of the path's `{placeholders}`, decoded. */
   readonly params: Readonly<Record<string, string>>;
   /** Reads the body as JSON within the server's limits on size and depth. */
-  readJson(): Promise<JsonBody>;
+  readJson(options?: BodyOptions): Promise<JsonBody>;
   /** Enters the request among those that the server ends when it closes. */
   live(): LiveRequest;
 }
@@ -106,6 +116,8 @@ export interface RouteDescription {
   readonly isAlias?: boolean;
   /** Always answers with an event stream: a token may stand in its address (`?access_token=`). */
   readonly isEventStream?: boolean;
+  /** Longest body, in place of the server's own limit: the handler reads it with the same number. */
+  readonly maxBodyBytes?: number;
   /** A body that the handler reads itself, as a stream. */
   readonly rawBody?: { readonly contentType: string; readonly description: string };
   /**

@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Dialect } from "../dialects/dialect.ts";
 import { isRequestError, MethodNotAllowedError, PathNotFoundError } from "../dialects/requestErrors.ts";
-import type { Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
+import type { BodyOptions, Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
 import { isDomainError } from "../domain/errors.ts";
 import type { AddressSource } from "./access/callerAddress.ts";
 import type { Cors } from "./access/cors.ts";
@@ -72,12 +72,14 @@ export class HttpHandler {
     let times = this.unmatched;
     let response: Response;
     let dialect: Dialect | null = match?.dialect ?? null;
+    let pattern: string | null = null;
     try {
       const call = new HttpCall(request, path, search, this.#limits, this.#live, this.#cors);
       const target = match === null ? null : choose(match.targets, match.values, call);
       if (target !== null) {
         times = target.times;
         dialect = target.dialect;
+        pattern = target.route.path;
       }
       const urlToken = isEventStream(request, target) ? call.takeUrlToken() : null;
       // Before anything is told, also whether the path exists.
@@ -91,17 +93,18 @@ export class HttpHandler {
       if (target.isSentUnasked) refuseForeignPage(request, this.#cors);
       response = await target.route.handle(call);
     } catch (error) {
-      const owner = dialect ?? this.#router.ownerOf(path);
+      dialect ??= this.#router.ownerOf(path);
       if (!isRequestError(error) && !isDomainError(error)) {
         // A client that went away in the middle of its body is not a fault of the server.
         if (request.signal.aborted)
           this.#logger.debug({ method, path, err: error }, "request was broken off");
         else this.#logger.error({ method, path, err: error }, "request failed");
       }
-      response = owner.errors(error);
+      response = dialect.errors(error);
     }
     const seconds = (performance.now() - startedAt) / 1_000;
     times.record(response.status, seconds);
+    dialect?.observe?.({ method, pattern, status: response.status, seconds });
     if (this.#logsRequests) {
       this.#logger.debug({ method, path, status: response.status, ms: seconds * 1_000 }, "request");
     }
@@ -142,8 +145,8 @@ class HttpCall implements Call {
     return token;
   }
 
-  readJson(): Promise<JsonBody> {
-    return readJsonBody(this.request, this.#limits, this.#cors);
+  readJson(options?: BodyOptions): Promise<JsonBody> {
+    return readJsonBody(this.request, this.#limits, this.#cors, options);
   }
 
   live(): LiveRequest {

@@ -1,9 +1,9 @@
 /** `/metrics`: the engine's figures, the HTTP routes' and the process's own, in Prometheus' text form. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { histogramText, type LabelledHistogram } from "../dialects/histogramText.ts";
 import { JOB_STATES } from "../domain/job.ts";
 import { WORKER_STATES } from "../domain/worker.ts";
 import type { Engine, EngineFigures, Stats } from "../engine/engine.ts";
-import { histogramText, type LabelledHistogram } from "./histogramText.ts";
 import { type RouteTimes, TIME_BOUNDS_SECONDS } from "./routeTimes.ts";
 
 /** Queues with a label of their own; the rest is counted as "other", so that the labels stay bounded. */

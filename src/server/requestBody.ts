@@ -7,12 +7,14 @@ import {
   MalformedBodyError,
   UnsupportedMediaTypeError,
 } from "../dialects/requestErrors.ts";
-import type { JsonBody } from "../dialects/route.ts";
+import type { BodyOptions, JsonBody } from "../dialects/route.ts";
 import type { Cors } from "./access/cors.ts";
 import { refuseForeignPage } from "./access/foreignPage.ts";
 import type { ServerLimits } from "./limits.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
+const anyUtf8 = new TextDecoder("utf-8");
+const NO_OPTIONS: BodyOptions = {};
 const EMPTY: JsonBody = { value: undefined, bytes: new Uint8Array(0) };
 
 /**
@@ -23,22 +25,28 @@ export async function readJsonBody(
   request: Request,
   limits: ServerLimits,
   cors: Cors | null,
+  options: BodyOptions = NO_OPTIONS,
 ): Promise<JsonBody> {
+  const maxBytes = options.maxBytes ?? limits.maxBodyBytes;
   const type = request.headers.get("content-type");
   // A browser asks before a page may send JSON to another site, but not before a body without a type.
   if (type === null) refuseForeignPage(request, cors);
   else if (type !== "application/json" && !isJsonType(type)) {
-    throw new UnsupportedMediaTypeError(type, "application/json");
+    if (options.acceptsForms !== true || !isForm(type)) {
+      throw new UnsupportedMediaTypeError(type, "application/json");
+    }
+    // A page may send a form to another site unasked.
+    refuseForeignPage(request, cors);
   }
   const length = request.headers.get("content-length");
-  if (length !== null && Number(length) > limits.maxBodyBytes) {
-    throw new BodyTooLargeError(limits.maxBodyBytes);
+  if (length !== null && Number(length) > maxBytes) {
+    throw new BodyTooLargeError(maxBytes);
   }
   // Without a length (chunked) only counting tells when it is too much.
-  const bytes = length === null ? await countedBytes(request, limits.maxBodyBytes) : await request.bytes();
+  const bytes = length === null ? await countedBytes(request, maxBytes) : await request.bytes();
   if (bytes.byteLength === 0) return EMPTY;
   checkDepth(bytes, limits.maxJsonDepth);
-  return { value: parse(bytes), bytes };
+  return { value: parse(bytes, options.replacesBadUtf8 === true ? anyUtf8 : utf8), bytes };
 }
 
 async function countedBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
@@ -53,10 +61,10 @@ async function countedBytes(request: Request, maxBytes: number): Promise<Uint8Ar
   return Buffer.concat(chunks);
 }
 
-function parse(bytes: Uint8Array): unknown {
+function parse(bytes: Uint8Array, decoder: TextDecoder): unknown {
   let text: string;
   try {
-    text = utf8.decode(bytes);
+    text = decoder.decode(bytes);
   } catch {
     throw new MalformedBodyError("the body is not valid UTF-8");
   }
@@ -94,4 +102,8 @@ function checkDepth(bytes: Uint8Array, maxDepth: number): void {
 
 function isJsonType(type: string): boolean {
   return /^\s*[\w.+-]+\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
+}
+
+function isForm(type: string): boolean {
+  return /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/i.test(type);
 }

@@ -151,7 +151,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
         listen(address, {
           idleTimeoutMs: limits.idleTimeoutMs,
           // JSON bodies have their own, smaller limit, which is counted where they are read.
-          maxRequestBodyBytes: Math.max(limits.maxArtifactBytes, limits.maxBodyBytes) + 1,
+          maxRequestBodyBytes: longestBodyBytes(limits, router) + 1,
           fetch: isLoopback(address.host) ? guarded : serve,
           websocket: sockets.handler,
         }),
@@ -177,6 +177,11 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
 /** The path as it stands in the address: `URL` would make `/a/../b` another one. */
 function pathOf({ url }: Request): string {
   return url.slice(url.indexOf("/", 8)).split("?", 1)[0] ?? "/";
+}
+
+function longestBodyBytes(limits: ServerLimits, router: Router): number {
+  const ofRoutes = router.targets.map(({ route }) => route.maxBodyBytes ?? 0);
+  return Math.max(limits.maxArtifactBytes, limits.maxBodyBytes, ...ofRoutes);
 }
 
 function boundAddress(server: Server<Connection>, asked: ListenAddress | undefined): BoundAddress {
