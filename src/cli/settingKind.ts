@@ -161,6 +161,23 @@ export function keySetUrl(): SettingKind<string> {
   };
 }
 
+/** Beginnings of http and https URLs; none is allowed too. */
+export function urlPrefixes(): SettingKind<readonly string[]> {
+  const allowed = "URLs such as https://files.example/tools/";
+  return {
+    placeholder: "url",
+    isList: true,
+    allowed,
+    read(value) {
+      return listOfTexts(value, allowed).map((item) => {
+        if (!/^https?:$/.test(URL.parse(item)?.protocol ?? "")) throw refuse(allowed, item);
+        return item;
+      });
+    },
+    show: (value) => value.join(","),
+  };
+}
+
 /** Words that stand in a header: names of methods or of headers. */
 export function headerWords(placeholder: string, allowed: string): SettingKind<readonly string[]> {
   const list = texts(placeholder, allowed);

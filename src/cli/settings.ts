@@ -23,6 +23,7 @@ import {
   text,
   texts,
   toggle,
+  urlPrefixes,
   webOrigins,
 } from "./settingKind.ts";
 
@@ -376,6 +377,58 @@ export const SETTINGS = {
     description:
       "How long a draining agent waits for its jobs before it puts them back. `never` waits for ever.",
   }),
+  agentCacheDir: define({
+    group: "agent",
+    key: "agent.cache-dir",
+    kind: text("dir", "a folder"),
+    default: null,
+    defaultText: "`yardmaster` in `XDG_CACHE_HOME` or `~/.cache`",
+    description: "Folder of downloaded binaries. The agents of a machine and user share it.",
+  }),
+  agentCacheBytes: define({
+    group: "agent",
+    key: "agent.cache-bytes",
+    kind: byteSize(1),
+    default: 10 * 1024 ** 3,
+    description: "Size of that folder. What was not used for longest makes room; what a job uses stays.",
+  }),
+  agentMaxBinaryBytes: define({
+    group: "agent",
+    key: "agent.max-binary-bytes",
+    kind: byteSize(1),
+    default: 4 * 1024 ** 3,
+    description: "Largest binary that is downloaded.",
+  }),
+  agentDownloadTimeoutMs: define({
+    group: "agent",
+    key: "agent.download-timeout-ms",
+    kind: durationMs(1),
+    default: 3_600_000,
+    description: "Longest time of one download, all tries together.",
+  }),
+  agentDownloadIdleTimeoutMs: define({
+    group: "agent",
+    key: "agent.download-idle-timeout-ms",
+    kind: durationMs(1),
+    default: 30_000,
+    description: "How long a download may stand still, connecting included, before it is tried again.",
+  }),
+  agentAllowUrlPrefixes: define({
+    group: "agent",
+    key: "agent.allow-url-prefix",
+    kind: urlPrefixes(),
+    default: [],
+    description:
+      "Beginning of the URLs that binaries may come from. Can be given several times; without one every URL may be used.",
+  }),
+  agentAllowLinkLocal: define({
+    group: "agent",
+    key: "agent.allow-link-local",
+    kind: toggle(),
+    default: false,
+    description:
+      "Download from link-local addresses and the metadata services of clouds too, which hand out a machine's own credentials.",
+  }),
   agentMaxLogBytes: define({
     group: "agent",
     key: "agent.max-log-bytes",
@@ -460,6 +513,7 @@ type NullableNames =
   | "agentId"
   | "agentCpu"
   | "agentMemoryMb"
+  | "agentCacheDir"
   | "agentStateDir"
   | "agentIsolateKinds"
   | "agentJobMaxMemoryMb"

@@ -29,6 +29,12 @@ export interface SubmitFlags {
 const COUNT = integer("n", 0, 1_000_000);
 const MEMORY = integer("MiB", 0, 1_000_000_000);
 const PRIORITY = integer("n", -(2 ** 31), 2 ** 31 - 1);
+/** The words for priorities that executors have, as the engine's numbers. */
+const PRIORITY_WORDS: ReadonlyMap<string, number> = new Map([
+  ["foreground", 10],
+  ["background", 0],
+  ["best_effort", -10],
+]);
 const ATTEMPTS = integer("n", 1, 1_000);
 /** Names are looked up in lists of this length; more tasks of one name than that cannot be told apart anyway. */
 const LOOK_UP_LIMIT = 100;
@@ -51,11 +57,12 @@ export function newJobOf(argv: readonly string[], flags: SubmitFlags, nowMs: num
 
   const spec: { argv?: string[]; env?: Record<string, string>; cwd?: string } = {};
   if (argv.length > 0) spec.argv = [...argv];
-  if (flags.env !== undefined) spec.env = pairs("--env", flags.env);
+  const env = environmentOf(flags);
+  if (env !== undefined) spec.env = env;
   if (flags.cwd !== undefined) spec.cwd = flags.cwd;
   if (Object.keys(spec).length > 0) job.spec = spec;
 
-  const priority = readOptionalFlag("--priority", flags.priority, PRIORITY);
+  const priority = priorityOf(flags.priority);
   const maxAttempts = readOptionalFlag("--max-attempts", flags.maxAttempts, ATTEMPTS);
   if (priority !== undefined) job.priority = priority;
   if (maxAttempts !== undefined) job.maxAttempts = maxAttempts;
@@ -69,6 +76,21 @@ export function newJobOf(argv: readonly string[], flags: SubmitFlags, nowMs: num
   if (flags.timeout !== undefined) job.timeoutMs = timeoutMsOf(flags.timeout);
   if (flags.at !== undefined) job.runAt = instantOf(flags.at, nowMs);
   return job;
+}
+
+/** The variables of `--env`. @throws UsageError for what is none */
+export function environmentOf({ env }: Pick<SubmitFlags, "env">): Record<string, string> | undefined {
+  return env === undefined ? undefined : pairs("--env", env);
+}
+
+function priorityOf(text: string | undefined): number | undefined {
+  const word = text === undefined ? undefined : PRIORITY_WORDS.get(text);
+  if (word !== undefined) return word;
+  if (text !== undefined && !/^[+-]?\d/.test(text)) {
+    const words = [...PRIORITY_WORDS.keys()].join(", ");
+    throw new UsageError(`--priority: expected ${words} or a whole number, got ${JSON.stringify(text)}`);
+  }
+  return readOptionalFlag("--priority", text, PRIORITY);
 }
 
 /** Ids of task and project, which may be given by name. A name that several have is refused. */

@@ -1,11 +1,13 @@
 /** `yardmaster job ID`: everything about one job. */
-import type { Attempt, Job } from "@yardmaster/client";
+import type { Job } from "@yardmaster/client";
 import type { Command } from "commander";
+import { attemptTable } from "../attemptTable.ts";
 import { declareCommand, invoke, jobRef } from "../commandLine.ts";
 import { formatDuration, relativeTime } from "../duration.ts";
 import { runTimeMs, STATE_COLOUR } from "../jobText.ts";
-import { renderTable } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
+
+const MAX_RESULT_LENGTH = 2_000;
 
 export function jobCommand(): Command {
   return declareCommand({
@@ -49,7 +51,7 @@ function describeJob(terminal: Terminal, job: Job): string {
     ["progress", job.progress === null ? null : `${Math.round(job.progress * 100)} %`],
     ["exit code", job.exitCode === null ? null : String(job.exitCode)],
     ["error", job.error],
-    ["result", job.result === null ? null : JSON.stringify(job.result)],
+    ["result", job.result === null ? null : shortened(JSON.stringify(job.result))],
     ["worker", job.workerId],
     ["created", `${job.createdAt} (${relativeTime(job.createdAt)})`],
     ["started", job.startedAt],
@@ -63,17 +65,9 @@ function describeJob(terminal: Terminal, job: Job): string {
     .join("\n");
 }
 
-function attemptTable(attempts: readonly Attempt[]): string {
-  const rows = attempts.map((attempt) => [
-    String(attempt.number),
-    attempt.outcome ?? "running",
-    attempt.workerId ?? "-",
-    attempt.startedAt ?? "-",
-    attempt.endedAt ?? "-",
-    attempt.exitCode === null ? "-" : String(attempt.exitCode),
-    attempt.error ?? "",
-  ]);
-  return renderTable(["attempt", "outcome", "worker", "started", "ended", "exit", "error"], rows);
+/** A result may hold an output of a mebibyte; `--json` shows it all. */
+function shortened(text: string): string {
+  return text.length <= MAX_RESULT_LENGTH ? text : `${text.slice(0, MAX_RESULT_LENGTH)}…`;
 }
 
 function pairs(values: Readonly<Record<string, string>>): string | null {
