@@ -17,7 +17,7 @@ const ANSWER_TIMEOUT_MS = 60_000;
 export function requestBytes(method: string, path: string, body: string | null): Uint8Array {
   const content =
     body === null ? "" : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`;
-  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: bench\r\n${content}\r\n${body ?? ""}`);
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\n${content}\r\n${body ?? ""}`);
 }
 
 /** Reads answers off one socket. Answers must carry `Content-Length`. */

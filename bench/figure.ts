@@ -28,6 +28,10 @@ export interface Effort {
   readonly fetches: number;
   /** WhatsNext: jobs that workers drain, and that are reported on, in a round. */
   readonly drainedJobs: number;
+  /** Executr: jobs waiting or stored, shortest first; executors work before the last but one. */
+  readonly executrPending: readonly number[];
+  /** Executr: jobs that executors work through in a round. */
+  readonly executedJobs: number;
 }
 
 export const FULL_EFFORT: Effort = {
@@ -40,6 +44,8 @@ export const FULL_EFFORT: Effort = {
   pendingJobs: [10_000, 1_000_000],
   fetches: 5_000,
   drainedJobs: 20_000,
+  executrPending: [1_000, 100_000, 1_000_000],
+  executedJobs: 10_000,
 };
 
 /** For a look whether everything works; the figures mean little. */
@@ -53,6 +59,8 @@ export const QUICK_EFFORT: Effort = {
   pendingJobs: [1_000, 3_000],
   fetches: 500,
   drainedJobs: 500,
+  executrPending: [500, 1_000, 3_000],
+  executedJobs: 300,
 };
 
 /** Value at a fraction of the sorted values: 0.5 is the median, 0.99 the 99th percentile. */

@@ -3,7 +3,8 @@
  *
  * ```sh
  * npm run bench                          # everything, about four minutes
- * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch
+ * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch,
+ *                                        # executr-calls, executr-scale
  * npm run bench -- --quick --json        # does it all work? the figures mean little
  * ```
  */
@@ -14,6 +15,8 @@ import { type Effort, type Figure, FULL_EFFORT, QUICK_EFFORT } from "./figure.ts
 import { claimCost } from "./measurements/claimCost.ts";
 import { cycle } from "./measurements/cycle.ts";
 import { enqueue } from "./measurements/enqueue.ts";
+import { executrCalls } from "./measurements/executrCalls.ts";
+import { executrScale } from "./measurements/executrScale.ts";
 import { running } from "./measurements/running.ts";
 import { whatsnextCalls } from "./measurements/whatsnextCalls.ts";
 import { whatsnextFetch } from "./measurements/whatsnextFetch.ts";
@@ -26,6 +29,8 @@ const MEASUREMENTS: Readonly<Record<string, (bench: Bench, effort: Effort) => Pr
   running,
   "whatsnext-calls": whatsnextCalls,
   "whatsnext-fetch": whatsnextFetch,
+  "executr-calls": executrCalls,
+  "executr-scale": executrScale,
 };
 
 const { values: flags } = parseArgs({

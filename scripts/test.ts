@@ -2,9 +2,10 @@
  * Runs the test suite and ends with one plain line, `N passed, N failed` (`, N skipped` when some were).
  *
  * ```sh
- * npm test                      # everything but the long kill tests
+ * npm test                      # everything but the long tests
  * npm test -- test/cli          # one folder
  * npm run test:kill             # the long kill tests alone
+ * npm run test:soak             # the long tests of endurance alone
  * ```
  */
 import { spawn } from "node:child_process";
@@ -15,7 +16,7 @@ import { closingLine, readSummary } from "./testSummary.ts";
 const ROOT = resolve(import.meta.dir, "..");
 const TEST_FOLDERS = ["test", "clients/typescript/test"];
 /** Suites that take many minutes; they run only when named. */
-const LONG_FOLDERS = ["test/kill"];
+const LONG_FOLDERS = ["test/kill", "test/soak"];
 /** One test may start real servers and agents on a busy machine. */
 const TEST_TIMEOUT_MS = 60_000;
 

@@ -36,6 +36,13 @@ export class Yard {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** @throws Error when no server runs */
+  get serverPid(): number {
+    const pid = this.#processes.get("server")?.pid;
+    if (pid === undefined) throw new Error("no server runs");
+    return pid;
+  }
+
   /** Starts the server and resolves when it answers. */
   async startServer(): Promise<void> {
     this.#spawn("server", [
