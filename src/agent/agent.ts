@@ -9,6 +9,7 @@
  */
 import { join } from "node:path";
 import { type JobResult, YardmasterClient } from "@yardmaster/client";
+import type { NodeKey } from "../domain/provenance.ts";
 import { type AgentOptions, type AgentSettings, agentSettings } from "./agentOptions.ts";
 import { BinaryCache } from "./binaries/binaryCache.ts";
 import { ClaimLoop } from "./claimLoop.ts";
@@ -22,10 +23,12 @@ import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
 import { LeaseKeeper } from "./leaseKeeper.ts";
 import { endMarkedProcesses } from "./leftovers.ts";
 import { LogShipper } from "./logShipper.ts";
+import { nodeKeyIn } from "./nodeKey.ts";
 import { Prefetch } from "./prefetch.ts";
 import { unknownHeldJobs } from "./reconcile.ts";
 import { ResultSender } from "./resultSender.ts";
 import { RUNNABLE_KINDS, runnersOf } from "./runners.ts";
+import { ScriptServices } from "./scripts/scriptServices.ts";
 import { ServerLink } from "./serverLink.ts";
 import { Slots } from "./slots.ts";
 import { lockStateDir, makeStateDir } from "./stateLock.ts";
@@ -50,6 +53,8 @@ export interface RunningAgent {
   readonly finished: Promise<void>;
 }
 
+/** A model on a slow line takes its time; a connection that is dead is noticed by the server. */
+const TRANSFER_TIMEOUT_MS = 86_400_000;
 /** Looks whether the end is reached this often while nothing tells of it. */
 const SETTLE_POLL_MS = 10;
 /** Jobs that run for less on average are told of by their results alone, where that comes soon enough. */
@@ -74,7 +79,7 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
       if (ended > 0) log.warn("ended processes that an earlier run had left", { processes: ended });
     }
     const isolation = await openIsolation(settings.isolation, settings.kinds, stateDir, log);
-    return new Agent(settings, options.client, mark, isolation, unlock);
+    return new Agent(settings, options.client, mark, isolation, await nodeKeyIn(stateDir), unlock);
   } catch (error) {
     unlock();
     throw error;
@@ -91,6 +96,7 @@ class Agent implements RunningAgent {
   readonly #journal: Journal;
   readonly #workspaces: Workspaces;
   readonly #isolation: Isolation;
+  readonly #nodeKey: NodeKey;
   readonly #binaries: BinaryCache;
   readonly #link: ServerLink;
   readonly #logs: LogShipper;
@@ -109,17 +115,26 @@ class Agent implements RunningAgent {
     given: YardmasterClient | undefined,
     mark: string,
     isolation: Isolation,
+    nodeKey: NodeKey,
     unlock: () => void,
   ) {
     const { stateDir, serverUrl, apiKey, log, capacity } = settings;
     this.#settings = settings;
     this.#unlock = unlock;
     this.#isolation = isolation;
+    this.#nodeKey = nodeKey;
     this.finished = this.#finish.promise;
     this.workerId = workerIdentity(stateDir, settings.workerId);
     const { workerId } = this;
     // The agent repeats requests itself, for as long as it lives.
-    const client = given ?? new YardmasterClient({ baseUrl: serverUrl, apiKey, maxRetries: 0 });
+    const client =
+      given ??
+      new YardmasterClient({
+        baseUrl: serverUrl,
+        apiKey,
+        maxRetries: 0,
+        transferTimeoutMs: TRANSFER_TIMEOUT_MS,
+      });
 
     this.#client = client;
 
@@ -151,12 +166,17 @@ class Agent implements RunningAgent {
     const server = { url: serverUrl, apiKey };
     const { cacheDir, cacheBytes, limits } = settings.binaries;
     this.#binaries = new BinaryCache({ folder: cacheDir, maxBytes: cacheBytes, limits, server, log });
+    const environment = baseEnvironment(process.env, serverUrl, mark);
+    const scripts = new ScriptServices({
+      ...{ settings: settings.scripts, cacheDir, binaries: this.#binaries, limits, server, nodeKey },
+      ...{ ...shared, baseEnvironment: environment, ownEnvironment: process.env },
+    });
     this.#dispatcher = new Dispatcher({
       services: {
         journal: this.#journal,
         logs: this.#logs,
         workspaces: this.#workspaces,
-        baseEnvironment: baseEnvironment(process.env, serverUrl, mark),
+        baseEnvironment: environment,
         isolation,
         graceMs: settings.graceMs,
         outputDrainMs: settings.outputDrainMs,
@@ -164,7 +184,7 @@ class Agent implements RunningAgent {
       slots: new Slots(capacity),
       leases: this.#leases,
       prefetch,
-      runners: runnersOf({ binaries: this.#binaries, server }),
+      runners: runnersOf({ binaries: this.#binaries, server, scripts }),
       maxJobs: settings.maxJobs,
       maxAgeMs: settings.prefetchMaxAgeMs,
       log,
@@ -230,6 +250,7 @@ class Agent implements RunningAgent {
         labels: { ...isolated, ...labels },
         queues: [...queues],
         kinds: [...kinds],
+        publicKey: this.#nodeKey.publicKey,
       },
       { signal },
     );
@@ -267,13 +288,10 @@ class Agent implements RunningAgent {
     this.#dispatcher.close();
     // A long drain may turn into a stop at any moment.
     const drainMs = drainTimeoutMs ?? Number.POSITIVE_INFINITY;
-    const drained = await this.#until(
-      () => this.#dispatcher.active === 0 || this.#ending === "stopping",
-      drainMs,
-    );
+    const drained = await this.#until(() => this.#dispatcher.isDone || this.#ending === "stopping", drainMs);
     if (!drained || this.#ending === "stopping") {
       this.#dispatcher.endAll("agentStopped");
-      await this.#until(() => this.#dispatcher.active === 0, graceMs + outputDrainMs + 5_000);
+      await this.#until(() => this.#dispatcher.isDone, graceMs + outputDrainMs + 5_000);
     }
     const flushEndsMs = performance.now() + flushTimeoutMs;
     if (this.#claims.mayHoldUnknown && !this.#isServerGone) await this.#reconcileAtEnd(flushTimeoutMs / 2);

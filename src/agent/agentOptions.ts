@@ -11,8 +11,14 @@ import {
   type IsolationSettings,
   isolationSettings,
 } from "./isolation/isolationOptions.ts";
+import {
+  hasPython,
+  type ScriptOptions,
+  type ScriptSettings,
+  scriptSettings,
+} from "./scripts/scriptOptions.ts";
 
-export interface AgentOptions extends IsolationOptions, BinaryOptions {
+export interface AgentOptions extends IsolationOptions, BinaryOptions, ScriptOptions {
   /** Address of the server; default `http://127.0.0.1:8000`. */
   serverUrl?: string | undefined;
   /** Sent to the server; never visible to a job. */
@@ -23,7 +29,7 @@ export interface AgentOptions extends IsolationOptions, BinaryOptions {
   name?: string | undefined;
   /** Queues served; default `["*"]`, all. */
   queues?: readonly string[] | undefined;
-  /** Kinds served; default all that there is a runner for. */
+  /** Kinds served; default all that there is a runner for, `script` only where there is a Python. */
   kinds?: readonly JobKind[] | undefined;
   /** CPU slots; default the machine's cores. */
   cpu?: number | undefined;
@@ -102,6 +108,7 @@ export interface AgentSettings {
   readonly maxRetryPauseMs: number;
   readonly isolation: IsolationSettings;
   readonly binaries: BinarySettings;
+  readonly scripts: ScriptSettings;
   readonly log: AgentLog;
 }
 
@@ -113,13 +120,14 @@ const MIB = 1024 * 1024;
  * @throws RangeError naming the option that is out of range.
  */
 export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]): AgentSettings {
+  const scripts = scriptSettings(options);
   const settings: AgentSettings = {
     serverUrl: options.serverUrl ?? "http://127.0.0.1:8000",
     apiKey: options.apiKey,
     workerId: options.workerId,
     name: options.name ?? hostname(),
     queues: options.queues ?? ["*"],
-    kinds: options.kinds ?? kinds,
+    kinds: options.kinds ?? kinds.filter((kind) => kind !== "script" || hasPython(scripts)),
     capacity: {
       cpu: options.cpu ?? cpus().length,
       accelerators: options.accelerators ?? 0,
@@ -145,6 +153,7 @@ export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]):
     maxRetryPauseMs: options.maxRetryPauseMs ?? 3_000,
     isolation: isolationSettings(options),
     binaries: binarySettings(options),
+    scripts,
     log: options.log ?? defaultAgentLog(),
   };
   check(settings, kinds);

@@ -73,6 +73,13 @@ export class Dispatcher {
     return this.#active;
   }
 
+  /** Nothing runs, and nothing that jobs left is still being gathered. */
+  get isDone(): boolean {
+    if (this.#active > 0) return false;
+    for (const run of this.#runs.values()) if (run.isSettling) return false;
+    return true;
+  }
+
   /** Says whether processes of the job may be there. */
   runs(id: number): boolean {
     for (const run of this.#runs.values()) if (run.job.id === id) return true;

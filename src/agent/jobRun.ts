@@ -69,7 +69,6 @@ export class JobRun {
   #preparedMs = 0;
   #launched: Launch | null = null;
   #isOver = false;
-  /** The process has ended, and what it left is being gathered. */
   #isSettling = false;
   #steps = 0;
   readonly #cutters = new Map<LogStream, OutputCutter>();
@@ -112,6 +111,11 @@ export class JobRun {
   /** How long the process ran, so far or in all; null when it never did. */
   runMs(): number | null {
     return this.#startedAtMs === null ? null : Date.now() - this.#startedAtMs;
+  }
+
+  /** The process has ended, and what it left is being gathered. */
+  get isSettling(): boolean {
+    return this.#isSettling && !this.#isOver;
   }
 
   start(): void {

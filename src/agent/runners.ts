@@ -5,17 +5,25 @@ import type { OwnServer } from "./binaries/source.ts";
 import type { Runner } from "./runner.ts";
 import { binaryRunner } from "./runners/binary.ts";
 import { commandRunner } from "./runners/command.ts";
+import { scriptRunner } from "./runners/script.ts";
+import type { ScriptServices } from "./scripts/scriptServices.ts";
 
 /** Kinds that an agent can run. */
-export const RUNNABLE_KINDS: readonly JobKind[] = ["command", "binary"];
+export const RUNNABLE_KINDS: readonly JobKind[] = ["command", "binary", "script"];
 
 /** What runners use of the agent. */
 export interface RunnerServices {
   readonly binaries: BinaryCache;
   readonly server: OwnServer;
+  readonly scripts: ScriptServices;
 }
 
 /** The runners of one agent. */
-export function runnersOf({ binaries, server }: RunnerServices): ReadonlyMap<JobKind, Runner> {
-  return new Map([commandRunner, binaryRunner(binaries, server)].map((runner) => [runner.kind, runner]));
+export function runnersOf({ binaries, server, scripts }: RunnerServices): ReadonlyMap<JobKind, Runner> {
+  return new Map(
+    [commandRunner, binaryRunner(binaries, server), scriptRunner(scripts)].map((runner) => [
+      runner.kind,
+      runner,
+    ]),
+  );
 }

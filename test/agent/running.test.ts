@@ -221,6 +221,7 @@ test("the agent registers with its capacity, labels and queues", async () => {
     capacity: { cpu: 2, accelerators: 1, memoryMb: 1_000 },
     labels: { zone: "a" },
     queues: ["q"],
-    kinds: ["command"],
+    kinds: ["command", "binary", "script"],
+    publicKey: expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/),
   });
 });

@@ -1,0 +1,116 @@
+/** Makes one virtual environment: with `uv` where there is one, else with `venv` and `pip`. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { JobFault, type Launch, type RunContext } from "../runner.ts";
+import { LastLines } from "./lastLines.ts";
+import { LIST_PACKAGES, type Python } from "./python.ts";
+
+/** What building takes of the job that asked first. */
+export interface EnvironmentTools extends Pick<RunContext, "signal" | "note" | "step"> {
+  /** Path of `uv`; null where it is not installed. */
+  readonly uv: string | null;
+  /** Settings of the installers, such as the index to ask: `PIP_…`, `UV_…`, proxies. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Folders of the interpreter that an isolated job must see. */
+  readonly reads: readonly string[];
+}
+
+/** Lines of an installer that are kept as the reason of its failure. */
+const REASON_LINES = 8;
+const REASON_CHARACTERS = 2_000;
+/** Packages listed; more than any environment has. */
+const MAX_PACKAGES = 5_000;
+
+/**
+ * Builds the environment in `folder`, which is empty; returns what is installed in it.
+ *
+ * @throws JobFault with the installer's last lines
+ */
+export async function buildEnvironment(
+  python: Python,
+  requirements: string,
+  folder: string,
+  tools: EnvironmentTools,
+): Promise<readonly string[]> {
+  const { uv } = tools;
+  const scratch = join(folder, ".build");
+  mkdirSync(scratch);
+  const list = join(scratch, "requirements.txt");
+  writeFileSync(list, `${requirements}\n`);
+  const own = join(folder, "bin", "python");
+  tools.note(`preparing an environment with ${uv === null ? "pip" : "uv"} (Python ${python.version})`);
+  if (uv === null) {
+    await install(
+      tools,
+      folder,
+      [python.executable, "-m", "venv", folder],
+      "cannot make a virtual environment",
+    );
+    const pip = [own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-color"];
+    await install(tools, folder, [...pip, "--progress-bar", "off", "-r", list]);
+  } else {
+    const venv = [uv, "venv", "--no-project", "--allow-existing", "--python", python.executable, folder];
+    await install(tools, folder, venv, "cannot make a virtual environment");
+    await install(tools, folder, [uv, "pip", "install", "--no-progress", "--python", own, "-r", list]);
+  }
+  const packages = await listPackages(tools, folder, own);
+  // What installers leave behind is not part of the environment.
+  await rm(scratch, { recursive: true, force: true });
+  await rm(join(folder, ".cache"), { recursive: true, force: true });
+  return packages;
+}
+
+async function install(
+  tools: EnvironmentTools,
+  folder: string,
+  argv: readonly string[],
+  what = "the requirements cannot be installed",
+): Promise<void> {
+  const last = new LastLines(REASON_LINES, REASON_CHARACTERS, (line) => !line.startsWith("[notice]"));
+  const end = await tools.step(launchOf(tools, folder, argv), {
+    folder,
+    onOutput: (_stream, bytes) => last.append(bytes),
+  });
+  if (end.exitCode === 0 && end.signal === null) return;
+  if (end.reason === "timeLimit") throw new JobFault(`${what}: it took too long (environment-timeout-ms)`);
+  const how = end.signal === null ? `exit code ${end.exitCode}` : `signal ${end.signal}`;
+  const said = last.text();
+  throw new JobFault(`${what} (${how})${said === "" ? "" : `:\n${said}`}`);
+}
+
+/** Asks an environment what is installed in it. */
+async function listPackages(
+  tools: EnvironmentTools,
+  folder: string,
+  python: string,
+): Promise<readonly string[]> {
+  const chunks: Uint8Array[] = [];
+  const end = await tools.step(
+    launchOf(tools, folder, [python, "-c", `${LIST_PACKAGES}\nprint("\\n".join(listed))`]),
+    {
+      folder,
+      isSilent: true,
+      onOutput: (stream, bytes) => {
+        if (stream === "stdout") chunks.push(bytes);
+      },
+    },
+  );
+  if (end.exitCode !== 0)
+    throw new JobFault("the environment does not work: Python cannot list its packages");
+  return Buffer.concat(chunks)
+    .toString("utf8")
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .slice(0, MAX_PACKAGES);
+}
+
+function launchOf(tools: EnvironmentTools, folder: string, argv: readonly string[]): Launch {
+  return {
+    argv,
+    env: { ...tools.env, TMPDIR: join(folder, ".build"), PYTHONUNBUFFERED: "1", PYTHONNOUSERSITE: "1" },
+    cwd: folder,
+    reads: [...tools.reads, ...(tools.uv === null ? [] : [tools.uv])],
+  };
+}

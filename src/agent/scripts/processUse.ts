@@ -1,0 +1,67 @@
+/** What a job's processes use of the machine: those that its first process started, at one moment. */
+import { totalmem } from "node:os";
+import { processes } from "systeminformation";
+
+/** One process as the system tells of it. */
+export interface ProcessFigures {
+  readonly pid: number;
+  readonly parentPid: number;
+  /** Percent of the whole machine, since the look before. */
+  readonly cpuPercent: number;
+  readonly memoryBytes: number;
+}
+
+/** What a job uses. */
+export interface ProcessUse {
+  readonly pids: readonly number[];
+  /** Percent of the whole machine. */
+  readonly cpuPercent: number;
+  /** Percent of the machine's memory. */
+  readonly memoryPercent: number;
+  /** Resident; what processes share is counted for each. */
+  readonly memoryBytes: number;
+}
+
+/** All processes of the machine. */
+export async function machineProcesses(): Promise<readonly ProcessFigures[]> {
+  const { list } = await processes();
+  return list.map(({ pid, parentPid, cpu, memRss }) => ({
+    pid,
+    parentPid,
+    cpuPercent: Number.isFinite(cpu) ? cpu : 0,
+    memoryBytes: Number.isFinite(memRss) ? memRss * 1024 : 0,
+  }));
+}
+
+/**
+ * What the process `root` and all that it started use together.
+ *
+ * @returns null when it is gone
+ */
+export function useOf(
+  root: number,
+  all: readonly ProcessFigures[],
+  totalBytes = totalmem(),
+): ProcessUse | null {
+  const children = Map.groupBy(all, (process) => process.parentPid);
+  const first = all.find(({ pid }) => pid === root);
+  if (first === undefined) return null;
+  const found = new Map([[first.pid, first]]);
+  for (const { pid } of found.values()) {
+    // A map goes on with what is added while it is walked; each process is in it once.
+    for (const child of children.get(pid) ?? []) found.set(child.pid, child);
+  }
+  const list = [...found.values()];
+  const memoryBytes = list.reduce((sum, process) => sum + process.memoryBytes, 0);
+  return {
+    pids: list.map(({ pid }) => pid),
+    cpuPercent: rounded(list.reduce((sum, process) => sum + process.cpuPercent, 0)),
+    memoryPercent: rounded((memoryBytes / totalBytes) * 100),
+    memoryBytes,
+  };
+}
+
+/** Two digits after the point. */
+export function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}

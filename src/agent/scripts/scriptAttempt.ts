@@ -1,0 +1,291 @@
+/** One attempt at a `script` job: its script, dataset and environment; then its model, result and provenance. */
+import { mkdirSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type JobResult, type JsonObject, type NewRecord, YardmasterError } from "@yardmaster/client";
+import { PROVENANCE, recordHash } from "../../domain/provenance.ts";
+import { errorText } from "../errorText.ts";
+import { JobFault, type Launch, type RunContext } from "../runner.ts";
+import type { ProcessEnd } from "../supervisedProcess.ts";
+import { fetchDataset, type HeldDataset } from "./dataset.ts";
+import { OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
+import type { Environment } from "./environments.ts";
+import { fileSha256, sha256Hex } from "./fileHash.ts";
+import { LastLines } from "./lastLines.ts";
+import { findModel, type ModelFile } from "./model.ts";
+import { type AttemptEnd, provenanceRecord } from "./provenanceRecord.ts";
+import type { Python } from "./python.ts";
+import { normalRequirements } from "./requirements.ts";
+import { readScriptJob, type ScriptJob } from "./scriptJob.ts";
+import type { ScriptServices } from "./scriptServices.ts";
+import type { UsageSummary } from "./usageSampler.ts";
+
+/** Of the last line of errors, what is shown as the reason of a failure. */
+const MAX_REASON_CHARACTERS = 1_000;
+
+/** What a script's run left, in the words of ShelbyCompute. */
+interface Model {
+  readonly modelHash: string;
+  readonly modelSizeBytes: number;
+  readonly name: string;
+}
+
+export class ScriptAttempt {
+  readonly #services: ScriptServices;
+  readonly #context: RunContext;
+  readonly #lastErrors = new LastLines(1, MAX_REASON_CHARACTERS);
+  #script: ScriptJob | null = null;
+  #scriptBytes: number | null = null;
+  #python: Python | null = null;
+  #environment: Environment | null = null;
+  #dataset: HeldDataset | null = null;
+  #previous: string | null = null;
+  #startedAtMs: number | null = null;
+  #usage: { readonly summary: UsageSummary; stop(): void } | null = null;
+
+  constructor(services: ScriptServices, context: RunContext) {
+    this.#services = services;
+    this.#context = context;
+  }
+
+  /**
+   * Everything that the script needs, and how to start it.
+   *
+   * @throws JobFault with the provenance of the failure, the signal's reason
+   */
+  async prepare(): Promise<Launch> {
+    try {
+      this.#previous = await this.#previousHash();
+      return await this.#prepared();
+    } catch (error) {
+      this.#release();
+      if (this.#context.signal.aborted) throw error;
+      const failed = await this.#endOf("failed", null, errorText(error), null);
+      throw new JobFault(failed.error ?? "", null, { result: failed.result, records: failed.records });
+    }
+  }
+
+  async #prepared(): Promise<Launch> {
+    const { workspace, job } = this.#context;
+    const script = readScriptJob(job);
+    this.#script = script;
+    await this.#fetchScript(script);
+    const output = join(workspace, OUTPUT_FOLDER);
+    mkdirSync(output, { mode: 0o700 });
+    this.#python = await this.#services.python();
+    const environment = await this.#environmentFor(this.#python, script.requirements);
+    this.#environment = environment;
+    const { dataset } = script;
+    if (dataset !== null && dataset.url !== null) {
+      this.#dataset = await fetchDataset(
+        { ...dataset, url: dataset.url },
+        this.#services.datasets,
+        this.#context,
+      );
+    }
+    const cached = this.#dataset?.cachedPath ?? null;
+    return {
+      argv: [environment.python, "-u", script.entrypoint],
+      env: {
+        ...this.#pythonVariables(environment),
+        DATASET_PATH: this.#dataset?.path ?? "",
+        DATASET_NAME: dataset?.name ?? "",
+        OUTPUT_DIR: output,
+        JOB_ID: job.key,
+      },
+      cwd: workspace,
+      reads: [
+        ...this.#services.readsOf(this.#python),
+        ...(environment.folder === null ? [] : [environment.folder]),
+        ...(cached === null ? [] : [cached]),
+      ],
+      onStarted: (pid, accelerators) => {
+        this.#startedAtMs = Date.now();
+        this.#usage = this.#services.sampler.watch({ job, pid, accelerators });
+      },
+      onOutput: (stream, bytes) => {
+        if (stream === "stderr") this.#lastErrors.append(bytes);
+      },
+      settle: (result, end) => this.#settle(result, end),
+      release: () => this.#release(),
+    };
+  }
+
+  /** Of the newest record, which this attempt's will name. While we hold the job nobody else adds one. */
+  async #previousHash(): Promise<string | null> {
+    const { link, client } = this.#services;
+    const { job, signal } = this.#context;
+    const [newest] = await link.call(
+      "the job's provenance",
+      (both) => client.records(job.id, { kind: PROVENANCE, order: "newest", limit: 1 }, { signal: both }),
+      signal,
+    );
+    return newest === undefined ? null : recordHash(newest.data);
+  }
+
+  async #fetchScript({ scriptSha256, entrypoint, requirements }: ScriptJob): Promise<void> {
+    const { workspace } = this.#context;
+    const text = await this.#download(scriptSha256);
+    this.#scriptBytes = text.byteLength;
+    const path = join(workspace, entrypoint);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text, { flag: "wx", mode: 0o600 });
+    if (requirements !== "") {
+      await writeFile(join(workspace, REQUIREMENTS_FILE), requirements, { flag: "wx", mode: 0o600 });
+    }
+  }
+
+  async #download(sha256: string): Promise<Uint8Array> {
+    const { link, client, maxScriptBytes } = this.#services;
+    const { signal } = this.#context;
+    const tooLarge = (): JobFault =>
+      new JobFault(`the script is larger than the ${maxScriptBytes} bytes that this agent takes`);
+    try {
+      const bytes = await link.call(
+        "the job's script",
+        async (both) => {
+          const response = await client.getArtifact(sha256, { signal: both });
+          return bytesUpTo(response, maxScriptBytes);
+        },
+        signal,
+      );
+      if (bytes === null) throw tooLarge();
+      const actual = sha256Hex(bytes);
+      if (actual === sha256) return bytes;
+      throw new JobFault(`the script is not the one that was uploaded: expected ${sha256}, got ${actual}`);
+    } catch (error) {
+      if (!(error instanceof YardmasterError) || error.status !== 404) throw error;
+      throw new JobFault(`the server has no script ${sha256}: upload it again, then restart the job`);
+    }
+  }
+
+  async #environmentFor(python: Python, requirements: string): Promise<Environment> {
+    const wanted = normalRequirements(requirements);
+    if (wanted === "") {
+      return { python: python.executable, folder: null, packages: python.packages, release: () => {} };
+    }
+    const { environments, uv, installerVariables, environmentTimeoutMs } = this.#services;
+    const { signal, note, step } = this.#context;
+    return environments.take(python, wanted, {
+      ...{ signal, note, uv, env: installerVariables, reads: this.#services.readsOf(python) },
+      step: (launch, options) => step(launch, { timeoutMs: environmentTimeoutMs, ...options }),
+    });
+  }
+
+  #pythonVariables({ folder }: Environment): Record<string, string> {
+    const shared = { PYTHONUNBUFFERED: "1" };
+    if (folder === null) return shared;
+    // As an activated environment has it: programs that packages bring are found.
+    return { ...shared, VIRTUAL_ENV: folder, PATH: `${join(folder, "bin")}:${this.#services.path}` };
+  }
+
+  async #settle(result: JobResult, end: ProcessEnd): Promise<JobResult> {
+    this.#usage?.stop();
+    const { outcome, exitCode, error } = result;
+    let ended: Ended;
+    if (outcome === "succeeded") ended = await this.#collected(exitCode ?? null);
+    else {
+      // What ended the script by itself stands in its last line of errors.
+      const isOwnFault = end.reason === null && end.error === null;
+      const last = isOwnFault ? this.#lastErrors.text() : "";
+      const reason = last === "" ? (error ?? "failed") : `${error}: ${last}`;
+      ended = await this.#endOf("failed", exitCode ?? null, reason, null);
+    }
+    return { ...result, ...ended };
+  }
+
+  async #collected(exitCode: number | null): Promise<Ended> {
+    const { workspace, signal } = this.#context;
+    try {
+      const file = await findModel(join(workspace, OUTPUT_FOLDER));
+      const model = file === null ? null : await this.#uploaded(file);
+      return await this.#endOf("succeeded", exitCode, null, model);
+    } catch (error) {
+      signal.throwIfAborted();
+      const reason = `the model could not be stored: ${errorText(error)}`;
+      return this.#endOf("failed", exitCode, reason, null);
+    }
+  }
+
+  async #uploaded(file: ModelFile): Promise<Model> {
+    const { link, client, maxModelBytes } = this.#services;
+    const { signal, note } = this.#context;
+    if (file.bytes > maxModelBytes) {
+      throw new JobFault(
+        `output/${file.name} has ${file.bytes} bytes, more than the ${maxModelBytes} that this agent takes (max-model-bytes)`,
+      );
+    }
+    const { sha256, bytes } = await fileSha256(file.path, signal);
+    note(`storing the model output/${file.name} (${bytes} bytes)`);
+    await link.call(
+      "the job's model",
+      async (both) => {
+        if (await client.hasArtifact(sha256, { signal: both })) return;
+        // A stream, made anew for each try: a model need not fit into memory.
+        await client.putArtifact(sha256, Bun.file(file.path).stream(), { signal: both });
+      },
+      signal,
+    );
+    note(`the model's SHA-256 is ${sha256}`);
+    return { modelHash: sha256, modelSizeBytes: bytes, name: file.name };
+  }
+
+  async #endOf(
+    outcome: AttemptEnd["outcome"],
+    exitCode: number | null,
+    error: string | null,
+    model: Model | null,
+  ): Promise<Ended> {
+    const endedAtMs = Date.now();
+    const startedAtMs = this.#startedAtMs;
+    const usage = this.#usage?.summary.figures() ?? null;
+    const metadata: JsonObject = {
+      exitCode,
+      ...(error === null ? {} : { error }),
+      ...(model === null ? {} : { modelFile: model.name }),
+      ...(usage === null ? {} : { usage }),
+    };
+    const shelby = {
+      modelHash: model?.modelHash ?? "",
+      modelSizeBytes: model?.modelSizeBytes ?? 0,
+      metadata,
+      durationSeconds: startedAtMs === null ? 0 : Math.round(endedAtMs - startedAtMs) / 1000,
+    };
+    const { nodeKey, workerId } = this.#services;
+    const record = await provenanceRecord(
+      {
+        ...{ job: this.#context.job, nodeId: workerId, previous: this.#previous, startedAtMs },
+        ...{ script: this.#script, scriptBytes: this.#scriptBytes, python: this.#python },
+        ...{ packages: this.#environment?.packages ?? null, dataset: this.#dataset },
+      },
+      { ...shelby, outcome, exitCode, error, usage, endedAtMs },
+      nodeKey,
+    );
+    return { outcome, error, result: { ...shelby, artifact: model?.modelHash ?? null }, records: [record] };
+  }
+
+  #release(): void {
+    this.#usage?.stop();
+    this.#environment?.release();
+    this.#dataset?.release();
+  }
+}
+
+interface Ended {
+  readonly outcome: "succeeded" | "failed";
+  readonly error: string | null;
+  readonly result: JsonObject;
+  readonly records: NewRecord[];
+}
+
+/** The body's bytes; null when there are more than `maxBytes`. */
+async function bytesUpTo(response: Response, maxBytes: number): Promise<Uint8Array | null> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.byteLength;
+    if (length > maxBytes) return null;
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
+}

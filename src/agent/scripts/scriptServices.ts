@@ -1,0 +1,105 @@
+/** What all `script` jobs of an agent use. */
+import { join } from "node:path";
+import type { YardmasterClient } from "@yardmaster/client";
+import type { NodeKey } from "../../domain/provenance.ts";
+import type { AgentLog } from "../agentLog.ts";
+import type { BinaryCache } from "../binaries/binaryCache.ts";
+import type { DownloadLimits } from "../binaries/download.ts";
+import type { OwnServer } from "../binaries/source.ts";
+import type { ServerLink } from "../serverLink.ts";
+import type { DatasetServices } from "./dataset.ts";
+import { Environments } from "./environments.ts";
+import { findNvidiaSmi } from "./gpuUse.ts";
+import { describePython, type Python } from "./python.ts";
+import type { ScriptSettings } from "./scriptOptions.ts";
+import { UsageSampler } from "./usageSampler.ts";
+
+/** What the agent gives to its scripts. */
+export interface ScriptServicesOptions {
+  readonly settings: ScriptSettings;
+  readonly cacheDir: string;
+  readonly binaries: BinaryCache;
+  readonly limits: DownloadLimits;
+  readonly server: OwnServer;
+  readonly client: YardmasterClient;
+  readonly link: ServerLink;
+  readonly workerId: string;
+  readonly nodeKey: NodeKey;
+  /** The environment that all jobs have. */
+  readonly baseEnvironment: Readonly<Record<string, string>>;
+  /** The agent's own environment: settings of installers are taken from it. */
+  readonly ownEnvironment: Readonly<Record<string, string | undefined>>;
+  readonly log: AgentLog;
+}
+
+/** Variables by which installers are told where packages come from. */
+const INSTALLER_VARIABLE =
+  /^(PIP_|UV_)|^(https?|all|no)_proxy$|^(SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE)$/i;
+
+export class ScriptServices {
+  readonly client: YardmasterClient;
+  readonly link: ServerLink;
+  readonly workerId: string;
+  readonly nodeKey: NodeKey;
+  readonly environments: Environments;
+  readonly datasets: DatasetServices;
+  readonly sampler: UsageSampler;
+  /** Path of `uv`; null where it is not installed. */
+  readonly uv: string | null;
+  readonly installerVariables: Readonly<Record<string, string>>;
+  /** Where the jobs' programs are looked for. */
+  readonly path: string;
+  readonly maxScriptBytes: number;
+  readonly maxModelBytes: number;
+  readonly environmentTimeoutMs: number;
+  readonly #program: string;
+  readonly #baseEnvironment: Readonly<Record<string, string>>;
+  #python: Promise<Python> | null = null;
+
+  constructor(options: ScriptServicesOptions) {
+    const { settings, client, workerId, log, ownEnvironment, baseEnvironment } = options;
+    this.client = client;
+    this.link = options.link;
+    this.workerId = workerId;
+    this.nodeKey = options.nodeKey;
+    this.environments = new Environments({
+      folder: join(options.cacheDir, "environments"),
+      maxEnvironments: settings.maxEnvironments,
+      log,
+    });
+    this.datasets = { cache: options.binaries, limits: options.limits, server: options.server };
+    this.sampler = new UsageSampler({
+      ...{ client, workerId, everyMs: settings.usageEveryMs, nvidiaSmi: findNvidiaSmi() },
+    });
+    this.path = baseEnvironment.PATH ?? "";
+    this.uv = settings.usesUv ? Bun.which("uv", { PATH: this.path }) : null;
+    this.installerVariables = Object.fromEntries(
+      Object.entries(ownEnvironment).flatMap(([name, value]) =>
+        value !== undefined && INSTALLER_VARIABLE.test(name) ? [[name, value]] : [],
+      ),
+    );
+    this.maxScriptBytes = settings.maxScriptBytes;
+    this.maxModelBytes = settings.maxModelBytes;
+    this.environmentTimeoutMs = settings.environmentTimeoutMs;
+    this.#program = settings.python;
+    this.#baseEnvironment = baseEnvironment;
+  }
+
+  /**
+   * The agent's Python, asked once; a Python that is missing may have been installed by the next job.
+   *
+   * @throws JobFault when there is none
+   */
+  python(): Promise<Python> {
+    this.#python ??= describePython(this.#program, this.#baseEnvironment).catch((error) => {
+      this.#python = null;
+      throw error;
+    });
+    return this.#python;
+  }
+
+  /** Folders of a Python that isolated jobs do not see by themselves. */
+  readsOf({ prefix }: Python): readonly string[] {
+    return prefix === "/usr" || prefix.startsWith("/usr/") ? [] : [prefix];
+  }
+}
