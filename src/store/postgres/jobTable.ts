@@ -1,49 +1,49 @@
 /** Jobs, as one transaction reads and writes them: their rows, what never changes of them, results and edges. */
 import type { Attempt, Job, JobState } from "../../domain/job.ts";
 import { dialectCode, stateCode } from "../sqlite/codes.ts";
-import {
-  type AttemptRow,
-  BOTH_COLUMNS,
-  CONTROL_COLUMNS,
-  type ControlRow,
-  encodeEvent,
-  JOB_COLUMNS,
-  type JobRow,
-  toAttempt,
-  toControl,
-  toJob,
-} from "../sqlite/rows.ts";
+import { type AttemptRow, encodeEvent, toAttempt, toControl, toJob } from "../sqlite/rows.ts";
 import type { JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
+import { FACT_COLUMNS, HOT_COLUMNS, type HotRow, type JobFacts, type JobFactsCache } from "./jobFacts.ts";
 import type { Lines } from "./lines.ts";
 import type { ShapeTable } from "./shapeTable.ts";
 import type { Statements } from "./statements.ts";
 import { numbers, readNumbers, texts } from "./text.ts";
 
-/** Rows of both tables, held; the ids in their order. */
-function held(columns: string, more = ""): string {
-  return `
-    SELECT ${columns} FROM jobs JOIN job_details USING (id) ${more}
-    WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE OF jobs`;
-}
+const FIND_CONTROLS = `SELECT ${HOT_COLUMNS} FROM jobs WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE`;
+const FIND_FACTS = `SELECT id, ${FACT_COLUMNS} FROM job_details WHERE id = ANY ($1::bigint[])`;
 
-const RESULT = "LEFT JOIN job_results USING (id)";
+/** What a job's own row does not hold of it, under the names of `JobRow`. */
+type DetailsRow = JobFacts & {
+  readonly id: number;
+  readonly task_id: number | null;
+  readonly dependencies: number;
+  readonly labels: string | null;
+  readonly spec: string;
+  readonly result: string | null;
+  readonly depends_on: string | null;
+};
+
+const FIND_DETAILS = `
+  SELECT id, ${FACT_COLUMNS}, task_id, dependencies, labels, spec, results.result,
+    CASE WHEN dependencies > 0 THEN
+      (SELECT array_agg(depends_on ORDER BY depends_on)::text FROM edges WHERE edges.job_id = job_details.id)
+    END AS depends_on
+  FROM job_details
+  LEFT JOIN LATERAL (SELECT result FROM job_results WHERE job_results.id = job_details.id OFFSET 0) AS results ON true
+  WHERE id = ANY ($1::bigint[])`;
+
 /** Runs of ids that are taken for a block must follow each other; another server may have taken some between. */
 const MAX_ID_TRIES = 20;
-
-/** What a job depends on, beside its row. */
-interface EdgesRow {
-  depends_on: string | null;
-}
-const EDGES = `CASE WHEN dependencies > 0 THEN
-  (SELECT array_agg(depends_on ORDER BY depends_on)::text FROM edges WHERE edges.job_id = id) END AS depends_on`;
 
 export class JobTable {
   readonly #statements: Statements;
   readonly #shapes: ShapeTable;
   readonly #lines: Lines;
+  readonly #facts: JobFactsCache;
 
-  constructor(statements: Statements, shapes: ShapeTable, lines: Lines) {
+  constructor(statements: Statements, shapes: ShapeTable, lines: Lines, facts: JobFactsCache) {
     this.#statements = statements;
+    this.#facts = facts;
     this.#shapes = shapes;
     this.#lines = lines;
   }
@@ -147,41 +147,70 @@ export class JobTable {
 
   async controls(ids: readonly number[]): Promise<JobControl[]> {
     if (ids.length === 0) return [];
-    const rows = await this.#statements.lock<ControlRow>(held(CONTROL_COLUMNS), [numbers(ids)]);
+    const unknown = ids.filter((id) => this.#facts.get(id) === undefined);
+    const [rows, facts] = await Promise.all([
+      this.#hold(ids),
+      unknown.length === 0
+        ? []
+        : this.#statements.read<JobFacts & { id: number }>(FIND_FACTS, [numbers(unknown)]),
+    ]);
+    for (const row of facts) this.#facts.keep(row.id, row);
     return inOrder(
       ids,
-      rows.map((row) => this.#know(toControl(row))),
+      rows.flatMap((row) => this.#toControl(row, this.#facts.get(row.id)) ?? []),
     );
+  }
+
+  /** The jobs' own rows, held; those that were read as heads of their line are so already. */
+  async #hold(ids: readonly number[]): Promise<HotRow[]> {
+    const heads = ids.flatMap((id) => this.#lines.head(id) ?? []);
+    const others = heads.length === 0 ? ids : ids.filter((id) => this.#lines.head(id) === undefined);
+    if (others.length === 0) return heads;
+    return [...heads, ...(await this.#statements.lock<HotRow>(FIND_CONTROLS, [numbers(others)]))];
+  }
+
+  #toControl(row: HotRow, facts: JobFacts | undefined): JobControl | undefined {
+    return facts === undefined ? undefined : this.#know(toControl({ ...row, ...facts }));
   }
 
   async jobs(ids: readonly number[]): Promise<Job[]> {
     if (ids.length === 0) return [];
-    const rows = await this.#statements.read<JobRow & EdgesRow>(
-      `SELECT ${JOB_COLUMNS}, ${EDGES} FROM jobs JOIN job_details USING (id) ${RESULT} WHERE id = ANY($1::bigint[])`,
-      [numbers(ids)],
+    const find = `SELECT ${HOT_COLUMNS} FROM jobs WHERE id = ANY ($1::bigint[])`;
+    const [rows, details] = await Promise.all([
+      this.#statements.read<HotRow>(find, [numbers(ids)]),
+      this.#statements.read<DetailsRow>(FIND_DETAILS, [numbers(ids)]),
+    ]);
+    return inOrder(
+      ids,
+      (await this.#toJobs(rows, details)).map(({ job }) => job),
     );
-    return inOrder(ids, await this.#toJobs(rows));
   }
 
   async both(ids: readonly number[]): Promise<{ id: number; job: Job; control: JobControl }[]> {
     if (ids.length === 0) return [];
-    const rows = await this.#statements.lock<JobRow & ControlRow & EdgesRow>(
-      held(`${BOTH_COLUMNS}, ${EDGES}`, RESULT),
-      [numbers(ids)],
-    );
-    const jobs = await this.#toJobs(rows);
-    const both = rows.flatMap((row, index) => {
-      const job = jobs[index];
-      return job === undefined ? [] : [{ id: row.id, job, control: this.#know(toControl(row)) }];
+    const [rows, details] = await Promise.all([
+      this.#hold(ids),
+      this.#statements.read<DetailsRow>(FIND_DETAILS, [numbers(ids)]),
+    ]);
+    const both = (await this.#toJobs(rows, details)).flatMap(({ row, facts, job }) => {
+      const control = this.#toControl(row, facts);
+      return control === undefined ? [] : [{ id: row.id, job, control }];
     });
     return inOrder(ids, both);
   }
 
-  async #toJobs(rows: readonly (JobRow & EdgesRow)[]): Promise<Job[]> {
+  async #toJobs(
+    rows: readonly HotRow[],
+    details: readonly DetailsRow[],
+  ): Promise<{ row: HotRow; facts: JobFacts; job: Job }[]> {
     const shapes = await this.#shapes.list(rows.map((row) => row.shape_id));
+    const byId = new Map(details.map((row) => [row.id, row]));
     return rows.flatMap((row, index) => {
       const shape = shapes[index];
-      return shape === undefined ? [] : [toJob(row, shape, readNumbers(row.depends_on))];
+      const rest = byId.get(row.id);
+      if (shape === undefined || rest === undefined) return [];
+      this.#facts.keep(row.id, rest);
+      return [{ row, facts: rest, job: toJob({ ...row, ...rest }, shape, readNumbers(rest.depends_on)) }];
     });
   }
 
@@ -207,7 +236,7 @@ export class JobTable {
          $16::int[], $17::smallint[], $18::text[], $19::text[], $20::text[])
          AS new (id, priority, run_at, lease_ms, leased_at, started_at, finished_at, ready_at, updated_at, exit_code,
            progress, attempt, spent, recoveries, unmet, doomed, state, worker_id, error, events)
-       WHERE jobs.id = new.id`,
+       WHERE jobs.id = ANY (ARRAY[new.id])`,
       [
         numbers(column(({ id }) => id)),
         numbers(column(({ priority }) => priority)),
@@ -295,7 +324,7 @@ export class JobTable {
     if (ids.length === 0) return [];
     const rows = await this.#statements.read<{ job_id: number; depends_on: number }>(
       `SELECT job_id, depends_on FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, place)
-       JOIN edges ON edges.${by} = wanted.id ORDER BY wanted.place, job_id, depends_on`,
+       JOIN edges ON edges.${by} = ANY (ARRAY[wanted.id]) ORDER BY wanted.place, job_id, depends_on`,
       [numbers(ids)],
     );
     return rows.map((row) => ({ jobId: row.job_id, dependsOn: row.depends_on }));
@@ -346,7 +375,7 @@ export class JobTable {
     if (jobIds.length === 0) return [];
     const rows = await this.#statements.read<AttemptRow>(
       `SELECT attempts.* FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, place)
-       JOIN attempts ON attempts.job_id = wanted.id ORDER BY wanted.place, attempts.number`,
+       JOIN attempts ON attempts.job_id = ANY (ARRAY[wanted.id]) ORDER BY wanted.place, attempts.number`,
       [numbers(jobIds)],
     );
     return rows.map((row) => ({ ...toAttempt(row), jobId: row.job_id }));

@@ -83,18 +83,26 @@ export class LeaseTable {
     if (jobIds.length === 0) return [];
     const rows = await this.#statements.read<LeaseRow>(
       `SELECT ${COLUMNS} FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, place)
-       JOIN leases ON leases.job_id = wanted.id ORDER BY wanted.place`,
+       JOIN leases ON leases.job_id = ANY (ARRAY[wanted.id]) ORDER BY wanted.place`,
       [numbers(jobIds)],
     );
     return rows.map(toLease);
   }
 
-  /** Reads all leases, of which there are no more than jobs under way; an index on times would have to follow each heartbeat. */
+  /**
+   * Reads all leases, of which there are no more than jobs under way; an index on times would have to follow each
+   * heartbeat. The lease is read again once its job is held, since a heartbeat may have come meanwhile.
+   */
   async overdue(now: number, limit: number): Promise<Lease[]> {
     const rows = await this.#statements.lock<LeaseRow>(
-      `SELECT ${COLUMNS} FROM leases JOIN jobs ON jobs.id = leases.job_id
-       WHERE leases.expires_at <= $1 OR leases.deadline_at <= $1
-       LIMIT $2 FOR UPDATE OF jobs, leases SKIP LOCKED`,
+      `SELECT ${COLUMNS} FROM (
+         SELECT job_id FROM leases WHERE expires_at <= $1 OR deadline_at <= $1 LIMIT $2
+       ) AS late CROSS JOIN LATERAL (
+         SELECT jobs.id FROM jobs WHERE jobs.id = late.job_id FOR UPDATE SKIP LOCKED
+       ) AS held CROSS JOIN LATERAL (
+         SELECT * FROM leases WHERE leases.job_id = held.id AND (expires_at <= $1 OR deadline_at <= $1)
+         FOR UPDATE SKIP LOCKED
+       ) AS leases`,
       [now, limit],
     );
     return rows.map(toLease);

@@ -6,10 +6,12 @@ import type { JobState } from "../../domain/job.ts";
 import { isFinal } from "../../domain/stateMachine.ts";
 import { stateCode } from "../sqlite/codes.ts";
 import type { Head } from "../store.ts";
+import { HOT_COLUMNS, type HotRow } from "./jobFacts.ts";
 import type { Statements } from "./statements.ts";
 import { numbers } from "./text.ts";
 
 const READY = stateCode.encode("ready");
+const WAITING = stateCode.encode("waiting");
 
 /** What decides where a job stands. */
 export interface Standing {
@@ -75,6 +77,8 @@ export class Lines {
   readonly #statements: Statements;
   /** Where the store has the jobs that this transaction knows. */
   readonly #places = new Map<number, Place>();
+  /** Rows of jobs as they stood at the head of their line, unchanged since. */
+  readonly #heads = new Map<number, HotRow>();
   #isContended = false;
 
   constructor(statements: Statements) {
@@ -91,6 +95,11 @@ export class Lines {
     if (!this.#places.has(job.id)) this.#places.set(job.id, placeOf(job));
   }
 
+  /** The job's row, if it was read as a head and is still as it was. */
+  head(id: number): HotRow | undefined {
+    return this.#heads.get(id);
+  }
+
   knows(id: number): boolean {
     return this.#places.has(id);
   }
@@ -102,6 +111,7 @@ export class Lines {
     for (const job of jobs) {
       const from = this.#places.get(job.id) ?? HELD;
       const to = placeOf(job);
+      this.#heads.delete(job.id);
       this.#places.set(job.id, to);
       if (isSame(from, to)) continue;
       left[from.table].push({ id: job.id, place: from });
@@ -118,6 +128,7 @@ export class Lines {
       const place = this.#places.get(id) ?? HELD;
       left[place.table].push({ id, place });
       this.#places.delete(id);
+      this.#heads.delete(id);
     }
     this.#leave(left);
   }
@@ -126,21 +137,21 @@ export class Lines {
     if (left.ready.length > 0) {
       this.#statements.write(
         `DELETE FROM ready USING unnest($1::int[], $2::bigint[], $3::bigint[]) AS gone (shape_id, rank, id)
-         WHERE ready.shape_id = gone.shape_id AND ready.rank = gone.rank AND ready.id = gone.id`,
+         WHERE ready.shape_id = ANY (ARRAY[gone.shape_id]) AND ready.rank = gone.rank AND ready.id = gone.id`,
         [shapesOf(left.ready), ranksOf(left.ready), idsOf(left.ready)],
       );
     }
     if (left.pending.length > 0) {
       this.#statements.write(
         `DELETE FROM pending USING unnest($1::smallint[], $2::bigint[]) AS gone (state, id)
-         WHERE pending.state = gone.state AND pending.id = gone.id`,
+         WHERE pending.state = ANY (ARRAY[gone.state]) AND pending.id = gone.id`,
         [statesOf(left.pending), idsOf(left.pending)],
       );
     }
     if (left.ended.length > 0) {
       this.#statements.write(
         `DELETE FROM ended USING unnest($1::smallint[], $2::bigint[]) AS gone (state, id)
-         WHERE ended.state = gone.state AND ended.id = gone.id`,
+         WHERE ended.state = ANY (ARRAY[gone.state]) AND ended.id = gone.id`,
         [statesOf(left.ended), idsOf(left.ended)],
       );
     }
@@ -155,15 +166,13 @@ export class Lines {
     }
     if (entered.pending.length > 0) {
       this.#statements.write(
-        `INSERT INTO pending (state, id, due_at) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])
-         ON CONFLICT (state, id) DO UPDATE SET due_at = excluded.due_at`,
+        `INSERT INTO pending (state, id, due_at) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])`,
         [statesOf(entered.pending), idsOf(entered.pending), timesOf(entered.pending)],
       );
     }
     if (entered.ended.length > 0) {
       this.#statements.write(
-        `INSERT INTO ended (state, id, finished_at) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])
-         ON CONFLICT (state, id) DO UPDATE SET finished_at = excluded.finished_at`,
+        `INSERT INTO ended (state, id, finished_at) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])`,
         [statesOf(entered.ended), idsOf(entered.ended), timesOf(entered.ended)],
       );
     }
@@ -188,16 +197,17 @@ export class Lines {
    */
   async heads(shapeId: number, after: Head | null, limit: number): Promise<Head[]> {
     const from = after === null ? LINE_BEGIN : ([rankOf(after.priority), after.id] as const);
-    const rows = await this.#statements.lock<{ id: number; rank: number }>(
-      `SELECT ready.id, ready.rank FROM ready JOIN jobs ON jobs.id = ready.id
-       WHERE ready.shape_id = $1
-         AND (ready.rank, ready.id) > ($2::bigint, $3::bigint)
-         AND jobs.state = ${READY}
-       ORDER BY ready.rank, ready.id LIMIT $4
-       FOR UPDATE OF jobs SKIP LOCKED`,
+    const rows = await this.#statements.lock<HotRow & { rank: number }>(
+      `SELECT held.*, line.rank FROM (
+         SELECT id, rank FROM ready WHERE shape_id = $1 AND (rank, id) > ($2::bigint, $3::bigint) ORDER BY rank, id
+       ) AS line CROSS JOIN LATERAL (
+         SELECT ${HOT_COLUMNS} FROM jobs WHERE jobs.id = line.id AND jobs.state = ${READY} FOR UPDATE SKIP LOCKED
+       ) AS held
+       ORDER BY line.rank, line.id LIMIT $4`,
       [shapeId, ...from, limit],
     );
     if (rows.length < limit) await this.#lookForMore(shapeId, from, rows.length);
+    for (const row of rows) this.#heads.set(row.id, row);
     return rows.map(({ id, rank }) => ({ id, priority: rankOf(rank) }));
   }
 
@@ -217,9 +227,12 @@ export class Lines {
   /** Waiting jobs whose time has come and whom nobody holds, soonest first; held by this transaction from now on. */
   async due(now: number, limit: number): Promise<number[]> {
     const rows = await this.#statements.lock<{ id: number }>(
-      `SELECT pending.id FROM pending JOIN jobs ON jobs.id = pending.id
-       WHERE pending.due_at <= $1 AND pending.due_at IS NOT NULL AND jobs.state = ${stateCode.encode("waiting")}
-       ORDER BY pending.due_at, pending.id LIMIT $2 FOR UPDATE OF jobs SKIP LOCKED`,
+      `SELECT line.id FROM (
+         SELECT id, due_at FROM pending WHERE due_at <= $1 AND due_at IS NOT NULL ORDER BY due_at, id
+       ) AS line CROSS JOIN LATERAL (
+         SELECT FROM jobs WHERE jobs.id = line.id AND jobs.state = ${WAITING} FOR UPDATE SKIP LOCKED
+       ) AS held
+       ORDER BY line.due_at, line.id LIMIT $2`,
       [now, limit],
     );
     return rows.map((row) => row.id);
@@ -235,9 +248,12 @@ export class Lines {
   /** Jobs that ended long ago and whom nobody holds, oldest first; held by this transaction from now on. */
   async finishedBefore(state: JobState, before: number, limit: number): Promise<number[]> {
     const rows = await this.#statements.lock<{ id: number }>(
-      `SELECT ended.id FROM ended JOIN jobs ON jobs.id = ended.id
-       WHERE ended.state = $1 AND ended.finished_at < $2 AND jobs.state = $1
-       ORDER BY ended.finished_at, ended.id LIMIT $3 FOR UPDATE OF jobs SKIP LOCKED`,
+      `SELECT line.id FROM (
+         SELECT id, finished_at FROM ended WHERE state = $1 AND finished_at < $2 ORDER BY finished_at, id
+       ) AS line CROSS JOIN LATERAL (
+         SELECT FROM jobs WHERE jobs.id = line.id AND jobs.state = $1 FOR UPDATE SKIP LOCKED
+       ) AS held
+       ORDER BY line.finished_at, line.id LIMIT $3`,
       [stateCode.encode(state), before, limit],
     );
     return rows.map((row) => row.id);

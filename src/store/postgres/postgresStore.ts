@@ -8,6 +8,7 @@
 import type { Store, Transaction } from "../store.ts";
 import { type DatabaseAddress, describeAddress, parseDatabaseAddress } from "./databaseAddress.ts";
 import { StoreRefusedError, UnknownOutcomeError, unavailableReason } from "./faults.ts";
+import { JobFactsCache } from "./jobFacts.ts";
 import { SCHEMA } from "./layout.ts";
 import type { GraceSearch } from "./leaseTable.ts";
 import { migrate } from "./migrate.ts";
@@ -52,7 +53,10 @@ export const DEFAULT_POSTGRES_OPTIONS = {
 
 /**
  * Settings of the connections of transactions. Their statements are few and known, and each has one right plan: along
- * the keys. Statistics, which lag behind tables that fill and empty all the time, are not asked.
+ * the keys. Planned once from statistics it would be another where a table was empty at that moment, and stay so after
+ * the table has filled; planned each time it would cost as much as it takes to run. So the statements are written to
+ * have that plan only: what is joined stands in `LATERAL` with a lock or `OFFSET 0`, or is compared with
+ * `= ANY (ARRAY[…])`, which the planner can only look up, row by row; and the other ways are off.
  */
 const TRANSACTION_SETTINGS = {
   search_path: SCHEMA,
@@ -79,6 +83,7 @@ export class PostgresStore implements Store {
   readonly #pool: SessionPool;
   readonly #link: ServerLink;
   readonly #shapes: ShapeTable;
+  readonly #facts = new JobFactsCache();
   readonly #graceSearch: GraceSearch = { afterId: 0 };
   readonly #underWay = new Set<Promise<unknown>>();
   readonly isShared = true;
@@ -158,6 +163,7 @@ export class PostgresStore implements Store {
     const statements = new Statements(session);
     const tx = new PostgresTransaction(statements, {
       shapes: this.#shapes,
+      facts: this.#facts,
       graceSearch: this.#graceSearch,
     });
     let done: { readonly value: T } | undefined;

@@ -15,6 +15,7 @@ import type {
   TallyChange,
   Transaction,
 } from "../store.ts";
+import type { JobFactsCache } from "./jobFacts.ts";
 import { JobTable } from "./jobTable.ts";
 import { type GraceSearch, LeaseTable } from "./leaseTable.ts";
 import { Lines } from "./lines.ts";
@@ -37,12 +38,12 @@ export class PostgresTransaction implements Transaction {
 
   constructor(
     statements: Statements,
-    store: { readonly shapes: ShapeTable; readonly graceSearch: GraceSearch },
+    store: { readonly shapes: ShapeTable; readonly facts: JobFactsCache; readonly graceSearch: GraceSearch },
   ) {
     this.#statements = statements;
     this.#shapes = store.shapes;
     this.lines = new Lines(statements);
-    this.#jobs = new JobTable(statements, store.shapes, this.lines);
+    this.#jobs = new JobTable(statements, store.shapes, this.lines, store.facts);
     this.#leases = new LeaseTable(statements, store.graceSearch);
     this.#workers = new WorkerTable(statements);
     this.#projects = new ProjectTable(statements);
@@ -302,8 +303,8 @@ export class PostgresTransaction implements Transaction {
   }
   pruneIdempotency(before: number, limit: number): void {
     this.#statements.write(
-      `DELETE FROM idempotency WHERE key IN (
-         SELECT key FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
+      `DELETE FROM idempotency WHERE key = ANY (ARRAY(
+         SELECT key FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2))`,
       [before, limit],
     );
   }
