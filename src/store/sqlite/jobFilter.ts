@@ -1,4 +1,5 @@
 /** Turns a filter on jobs into SQL: fixed pieces, values bound. */
+import { JOB_STATES } from "../../domain/job.ts";
 import type { JobQuery } from "../store.ts";
 import { dialectCode, kindCode, stateCode } from "./codes.ts";
 
@@ -14,8 +15,9 @@ export interface JobFilterSql {
  * and what they find is merged. One filter on all of them would sort everything that matches.
  */
 export function jobFilters(query: JobQuery): readonly JobFilterSql[] {
-  const { states } = query;
-  if (states === undefined || states.length < 2) return [jobFilter(query)];
+  // The index by name goes by state too.
+  const states = query.states ?? (isListedByName(query) && query.name !== undefined ? JOB_STATES : undefined);
+  if (states === undefined || states.length === 0) return [jobFilter(query)];
   return [...new Set(states)].map((state) => jobFilter({ ...query, states: [state] }));
 }
 
@@ -59,11 +61,13 @@ function jobFilter(query: JobQuery): JobFilterSql {
 /** Where the first APIs' jobs are listed by project, the later ones' are by name and state. */
 const FIRST_LISTED_BY_NAME = dialectCode.encode("executr");
 
+function isListedByName({ dialect }: JobQuery): boolean {
+  return dialect !== undefined && dialectCode.encode(dialect) >= FIRST_LISTED_BY_NAME;
+}
+
 function index(query: JobQuery, add: (condition: string) => void): string {
-  const isListedByName =
-    query.dialect !== undefined && dialectCode.encode(query.dialect) >= FIRST_LISTED_BY_NAME;
   if (query.projectId !== undefined) return "";
-  if (isListedByName && (query.name !== undefined || query.states !== undefined)) {
+  if (isListedByName(query) && (query.name !== undefined || query.states !== undefined)) {
     // The words of the index itself: it holds these jobs only.
     add(`dialect >= ${FIRST_LISTED_BY_NAME}`);
     return query.name === undefined ? "INDEXED BY jobs_dialect_state" : "INDEXED BY jobs_name";

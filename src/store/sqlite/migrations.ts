@@ -75,7 +75,7 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE INDEX jobs_dialect ON jobs (dialect, id) WHERE dialect > 0;
       -- Lists of APIs that know neither projects nor tasks.
       CREATE INDEX jobs_dialect_state ON jobs (dialect, state, id) WHERE dialect >= 2;
-      CREATE INDEX jobs_name ON jobs (name, dialect, id) WHERE dialect >= 2;
+      CREATE INDEX jobs_name ON jobs (name, dialect, state, id) WHERE dialect >= 2;
 
       CREATE TABLE edges (
         job_id     INTEGER NOT NULL,
