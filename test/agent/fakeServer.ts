@@ -5,6 +5,7 @@
 import type {
   ClaimedJob,
   ClaimRequest,
+  JobKind,
   JobResult,
   Json,
   NewLogChunk,
@@ -16,6 +17,7 @@ import { until } from "./until.ts";
 
 export interface FakeJob {
   id: number;
+  kind: JobKind;
   state: "ready" | "leased" | "running" | "succeeded" | "failed" | "cancelled";
   attempt: number;
   workerId: string | null;
@@ -68,6 +70,7 @@ export class FakeServer implements AsyncDisposable {
   add(argv: string[], more: Partial<FakeJob> = {}): FakeJob {
     const job: FakeJob = {
       id: this.jobs.length + 1,
+      kind: "command",
       state: "ready",
       attempt: 0,
       workerId: null,
@@ -279,7 +282,7 @@ function claimed(job: FakeJob, leaseMs: number): ClaimedJob {
     id: job.id,
     key: `key-${job.id}`,
     dialect: "yardmaster",
-    kind: "command",
+    kind: job.kind,
     queue: "default",
     name: `job ${job.id}`,
     projectId: null,

@@ -20,7 +20,7 @@ import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
 import { JobFault } from "../runner.ts";
 import { CacheFolder, type CachePaths, isFileAt } from "./cacheFolder.ts";
-import { type DownloadLimits, download, type Partial } from "./download.ts";
+import { type Downloaded, type DownloadLimits, download, type Partial } from "./download.ts";
 import { tryLock } from "./fileLock.ts";
 import { untilAborted } from "./request.ts";
 import { sha256OfFile, sha256OfSmallFile } from "./sha256.ts";
@@ -210,12 +210,12 @@ export class BinaryCache {
       if (part !== null) {
         try {
           // Another one may have finished it between our look and our lock.
-          if (!isThere(paths.file)) {
-            await this.#fillPart(sha256, source, part, paths, note, signal);
-          } else if ((await part.stat()).size === 0) {
+          if (!isThere(paths.file)) await this.#fillPart(sha256, source, part, paths, note, signal);
+        } finally {
+          // A part that holds nothing is of no use to the next one.
+          if (fstatSync(part.fd).size === 0 && isFileAt(part.fd, paths.part)) {
             rmSync(paths.part, { force: true });
           }
-        } finally {
           await part.close();
         }
         return;
@@ -265,16 +265,23 @@ export class BinaryCache {
     const urlHash = new Bun.CryptoHasher("sha256").update(source.url.href).digest("hex");
     let partial = await leftPartial(file, paths, urlHash);
     for (;;) {
-      const resumedBytes = partial.sizeBytes;
-      const bytes = await this.#download(source, file, paths, partial, urlHash, note, signal);
+      const { sizeBytes, isPieced } = await this.#download(
+        source,
+        file,
+        paths,
+        partial,
+        urlHash,
+        note,
+        signal,
+      );
       const actual = await sha256OfFile(file, signal);
       if (actual === sha256) break;
       await file.truncate(0);
-      if (resumedBytes === 0) {
+      if (!isPieced) {
         rmSync(paths.part, { force: true });
         rmSync(paths.source, { force: true });
         throw new JobFault(
-          `checksum mismatch: expected ${sha256}, got ${actual} (${bytes} bytes from ${shownUrl(source.url)})`,
+          `checksum mismatch: expected ${sha256}, got ${actual} (${sizeBytes} bytes from ${shownUrl(source.url)})`,
         );
       }
       // What was left of an earlier try may have been of another version.
@@ -294,7 +301,7 @@ export class BinaryCache {
     urlHash: string,
     note: (text: string) => void,
     signal: AbortSignal,
-  ): Promise<number> {
+  ): Promise<Downloaded> {
     const shown = shownUrl(source.url);
     let isFirst = true;
     try {

@@ -29,6 +29,13 @@ export interface Partial {
   readonly validator: string | null;
 }
 
+/** What a file was filled with. */
+export interface Downloaded {
+  readonly sizeBytes: number;
+  /** It consists of several answers, which may have been of different versions. */
+  readonly isPieced: boolean;
+}
+
 export interface DownloadEvents {
   /** The other side answers. `totalBytes` is the size of the whole, null where it does not say. */
   readonly onAnswer: (totalBytes: number | null, startBytes: number) => void | Promise<void>;
@@ -50,7 +57,6 @@ class StartAnew extends Error {}
 /**
  * Downloads into `file`, after the `partial` that is in it.
  *
- * @returns how many bytes the file has now
  * @throws JobFault that says what is wrong with the address or the binary; the signal's reason
  */
 export async function download(
@@ -61,7 +67,7 @@ export async function download(
   server: OwnServer,
   events: DownloadEvents,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Downloaded> {
   const total = new AbortController();
   const timer = setTimeout(
     () =>
@@ -88,6 +94,7 @@ class Download {
   readonly #events: DownloadEvents;
   #sizeBytes: number;
   #validator: string | null;
+  #isPieced: boolean;
 
   constructor(
     source: Source,
@@ -104,16 +111,17 @@ class Download {
     this.#events = events;
     this.#sizeBytes = partial.sizeBytes;
     this.#validator = partial.validator;
+    this.#isPieced = partial.sizeBytes > 0;
   }
 
-  async run(signal: AbortSignal): Promise<number> {
+  async run(signal: AbortSignal): Promise<Downloaded> {
     const { maxTries } = this.#limits;
     let fruitless = 0;
     for (;;) {
       const before = this.#sizeBytes;
       try {
         await this.#try(signal);
-        return this.#sizeBytes;
+        return { sizeBytes: this.#sizeBytes, isPieced: this.#isPieced };
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof StartAnew) {
@@ -189,6 +197,7 @@ class Download {
     if (status === 206) {
       const [, start, end] =
         /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "") ?? [];
+      this.#isPieced = true;
       if (this.#sizeBytes === 0 || Number(start) !== this.#sizeBytes) throw new StartAnew();
       totalBytes = end === undefined || end === "*" ? null : Number(end);
     } else {
@@ -273,6 +282,7 @@ class Download {
     await this.#file.truncate(0);
     this.#sizeBytes = 0;
     this.#validator = null;
+    this.#isPieced = false;
   }
 
   #pauseMs(fruitless: number, askedMs: number): number {
