@@ -18,15 +18,23 @@ export interface HiddenPath {
   readonly isDirectory: boolean;
 }
 
+/** A device file, and where the job finds it. */
+export interface Device {
+  readonly source: string;
+  readonly path: string;
+}
+
 export interface SandboxView {
   readonly system: readonly SystemEntry[];
   /** Named by the operator. */
   readonly readOnly: readonly string[];
   readonly writable: readonly string[];
   readonly hidden: readonly HiddenPath[];
-  /** Device files to show besides the harmless ones that every sandbox has. */
-  readonly devices: readonly string[];
+  /** Device files to show besides, or in the place of, the harmless ones that every sandbox has. */
+  readonly devices: readonly Device[];
   readonly hasNetwork: boolean;
+  /** Bubblewrap can do it since 0.8. */
+  readonly forbidsNamespaces: boolean;
 }
 
 export interface SandboxJob {
@@ -66,6 +74,8 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
     ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...(view.hasNetwork ? [] : ["--unshare-net"]),
     // Out of the group of bubblewrap itself: SIGTERM must reach the job alone, for it would end bubblewrap at once.
+    // In namespaces of its own a job could mount the control groups and lift its limits.
+    ...(view.forbidsNamespaces ? ["--disable-userns"] : []),
     // However the agent ends, the kernel ends its sandboxes with it, and all that is in them.
     ...["--new-session", "--die-with-parent", "--cap-drop", "ALL"],
     ...view.system.flatMap(({ path, link }) =>
@@ -73,8 +83,9 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
     ),
     // The whole machine, where that was asked for, lies under what follows.
     ...binds(isRoot),
-    ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"],
-    ...view.devices.flatMap((path) => ["--dev-bind-try", path, path]),
+    // The kernel's settings belong to root, also to a root without rights: writing `core_pattern` would be a way out.
+    ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--tmpfs", "/tmp"],
+    ...view.devices.flatMap(({ source, path }) => ["--dev-bind-try", source, path]),
     ...binds((path) => !isRoot(path)),
     ...hidden.flatMap(({ path, isDirectory }) =>
       isDirectory ? ["--tmpfs", path] : ["--ro-bind", "/dev/null", path],

@@ -5,7 +5,7 @@
  * of an agent lie in one folder, named after its state directory, in the group in which the agent itself runs: so
  * limits set on the agent from outside hold for its jobs, and the next run finds what this one left.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errorText } from "../errorText.ts";
 import { type OwnGroup, ownGroupsNow } from "./cgroupMounts.ts";
@@ -101,7 +101,9 @@ function openVersion1(own: readonly OwnGroup[], name: string): CgroupFolder[] {
       continue;
     }
     const path = join(group.path, name);
+    // Tried, not kept: the first job makes it, so that an agent without such jobs leaves nothing however it ends.
     mkdirSync(path, { recursive: true });
+    removeIfEmpty(path);
     folders.set(path, [...(folders.get(path) ?? []), gives]);
   }
   return [...folders].map(([path, controllers]) => ({ version: 1, controllers, path }));
@@ -160,6 +162,7 @@ export class Cgroups {
   async removeLeftovers(): Promise<number> {
     const names = new Set<string>();
     for (const { path } of this.folders) {
+      if (!existsSync(path)) continue;
       for (const entry of readdirSync(path, { withFileTypes: true })) {
         if (entry.isDirectory()) names.add(entry.name);
       }
@@ -183,12 +186,16 @@ export class Cgroups {
     await this.settled();
     for (const { path } of this.folders) {
       killAll(path);
-      try {
-        rmdirSync(path);
-      } catch {
-        // Something in it still dies.
-      }
+      removeIfEmpty(path);
     }
+  }
+}
+
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Something in it still runs or dies: it stays for the next run.
   }
 }
 

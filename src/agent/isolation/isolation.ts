@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { constants } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { ClaimedJob } from "@yardmaster/client";
 import type { JobKind } from "../../domain/job.ts";
 import type { AgentLog } from "../agentLog.ts";
@@ -20,6 +20,7 @@ import type { JobCgroup } from "./jobCgroup.ts";
 import { hasLimit, type JobLimits, jobLimits } from "./jobLimits.ts";
 import { ARGUMENTS_FD, KEEPER, LAUNCHER, LIMITER } from "./launchScripts.ts";
 import { isRoot } from "./machineReport.ts";
+import { makeOwnDevices, openToAll } from "./ownDevices.ts";
 import { probeSandbox } from "./probe.ts";
 import { StatusFile } from "./statusFile.ts";
 import { acceleratorView, hiddenPaths, networkFiles, privatePaths, systemEntries } from "./systemView.ts";
@@ -48,7 +49,7 @@ export interface ConfinedLaunch {
 
 interface Sandbox {
   readonly program: string;
-  readonly view: Omit<SandboxView, "devices">;
+  readonly view: SandboxView;
   readonly hide: readonly string[];
 }
 
@@ -98,9 +99,24 @@ async function findSandbox(
     writable: settings.bind,
     hidden: privatePaths("/etc"),
     hasNetwork: settings.network === "allow",
+    devices: [],
   };
+  const hide = [stateDir, ...settings.hide];
+  if (isRoot()) {
+    const devices = makeOwnDevices(join(stateDir, "dev"));
+    const probe = devices === null ? null : await probeSandbox({ ...view, devices });
+    if (probe !== null && devices !== null && "program" in probe) {
+      const { program, forbidsNamespaces } = probe;
+      return { program, view: { ...view, devices, forbidsNamespaces }, hide };
+    }
+  }
   const probe = await probeSandbox(view);
-  if ("program" in probe) return { program: probe.program, view, hide: [stateDir, ...settings.hide] };
+  if ("program" in probe) {
+    if (isRoot()) {
+      log.warn("isolated jobs of root own the files in /dev; run the agent as another user", { stateDir });
+    }
+    return { program: probe.program, view: { ...view, forbidsNamespaces: probe.forbidsNamespaces }, hide };
+  }
   if (settings.mode === "required") {
     throw new IsolationUnavailableError(
       `isolation is required, but jobs cannot be isolated here: ${probe.reason}; ${probe.advice}`,
@@ -160,7 +176,7 @@ export class Isolation {
         sandbox === null
           ? [...shell, LIMITER, "yardmaster-job", ...joins, ...perProcess, "--", ...program]
           : [
-              ...[...shell, LAUNCHER, "yardmaster-job", ...joins, "input=arguments", "--"],
+              ...[...shell, LAUNCHER, "yardmaster-job", ...joins, `input=${nullDevice(sandbox.view)}`, "--"],
               ...[sandbox.program, "--args", String(ARGUMENTS_FD), "--"],
               ...[...shell, KEEPER, "yardmaster-job", ...perProcess, "--", ...program],
             ],
@@ -195,8 +211,9 @@ export class Isolation {
       ...sandbox.view,
       readOnly: [...sandbox.view.readOnly, ...accelerators.folders],
       hidden: [...sandbox.view.hidden, ...hiddenPaths(sandbox.hide)],
-      devices: accelerators.devices,
+      devices: [...sandbox.view.devices, ...accelerators.devices],
     };
+    openToAll(sandbox.view.devices);
     requireVisible(cwd, workspace, view);
     return bubblewrapArguments(view, {
       workspace,
@@ -271,6 +288,11 @@ function requireVisible(cwd: string, workspace: string, view: SandboxView): void
   if (!isDirectory(cwd)) {
     throw new JobFault(`the working directory ${JSON.stringify(cwd)} does not exist`, 126);
   }
+}
+
+/** The job can reach what bubblewrap has as its standard input, so it is not the machine's own file either. */
+function nullDevice(view: SandboxView): string {
+  return view.devices.find(({ path }) => path === "/dev/null")?.source ?? "/dev/null";
 }
 
 function isDirectory(path: string): boolean {

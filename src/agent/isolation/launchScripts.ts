@@ -19,7 +19,7 @@ while [ "$1" != -- ]; do
   value=\${1#*=}
   case $1 in
     join=*) echo 0 > "$value" || exit 125 ;;
-    input=*) exec 6<&0 </dev/null ;;
+    input=*) exec 6<&0 <"$value" ;;
     data-kib=*) ulimit -d "$value" ;;
     cpu-s=*) ulimit -S -t "$value"; ulimit -H -t $((value + 5)) ;;
     processes=*) { ulimit -u "$value" || ulimit -p "$value"; } 2>/dev/null ;;

@@ -18,7 +18,13 @@ export interface MachineReport {
 }
 
 export async function machineReport(): Promise<MachineReport> {
-  const view = { system: systemEntries(), readOnly: [], writable: [], hidden: privatePaths("/etc") };
+  const view = {
+    system: systemEntries(),
+    readOnly: [],
+    writable: [],
+    hidden: privatePaths("/etc"),
+    devices: [],
+  };
   const sandbox = await probeSandbox({ ...view, hasNetwork: true });
   return {
     sandbox,

@@ -5,13 +5,16 @@ import { bubblewrapArguments, type SandboxView } from "./bubblewrap.ts";
 
 const PROBE_TIMEOUT_MS = 10_000;
 
+/** What a sandbox is tried with. */
+export type TriedView = Omit<SandboxView, "forbidsNamespaces">;
+
 /** The sandbox works, or the reason why not and what helps. */
 export type SandboxProbe =
-  | { readonly program: string; readonly version: string }
+  | { readonly program: string; readonly version: string; readonly forbidsNamespaces: boolean }
   | { readonly reason: string; readonly advice: string };
 
 /** Starts one sandbox that does nothing. */
-export async function probeSandbox(view: Omit<SandboxView, "devices">): Promise<SandboxProbe> {
+export async function probeSandbox(view: TriedView): Promise<SandboxProbe> {
   if (process.platform !== "linux") {
     return { reason: `there is no bubblewrap for ${process.platform}`, advice: "run the agent on Linux" };
   }
@@ -19,17 +22,22 @@ export async function probeSandbox(view: Omit<SandboxView, "devices">): Promise<
   if (program === null) {
     return { reason: "bubblewrap is not installed", advice: "install the package bubblewrap" };
   }
-  const options = bubblewrapArguments(
-    { ...view, devices: [] },
-    { workspace: "/usr", cwd: "/", reads: [], env: {} },
-  );
-  const version = await run([program, "--version"]);
-  // The workspace of the try is a folder that every system has; nothing is written.
-  const tried = await run([program, ...options, "--", "/bin/sh", "-c", ":"]);
-  if (tried.exitCode === 0) return { program, version: /\d[\d.]*/.exec(version.output)?.[0] ?? "unknown" };
+  let tried = await start(program, { ...view, forbidsNamespaces: true });
+  const forbidsNamespaces = tried.exitCode === 0;
+  if (!forbidsNamespaces) tried = await start(program, { ...view, forbidsNamespaces: false });
+  if (tried.exitCode === 0) {
+    const { output } = await run([program, "--version"]);
+    return { program, version: /\d[\d.]*/.exec(output)?.[0] ?? "unknown", forbidsNamespaces };
+  }
   const said = tried.output.split("\n")[0]?.trim() ?? "";
   const reason = said === "" ? `bubblewrap ended with exit code ${tried.exitCode}` : said;
   return { reason, advice: advice(reason) };
+}
+
+/** The workspace of the try is a folder that every system has; nothing is written to it. */
+function start(program: string, view: SandboxView): ReturnType<typeof run> {
+  const options = bubblewrapArguments(view, { workspace: "/usr", cwd: "/", reads: [], env: {} });
+  return run([program, ...options, "--", "/bin/sh", "-c", ": > /dev/null"]);
 }
 
 async function run(argv: string[]): Promise<{ exitCode: number; output: string }> {

@@ -10,7 +10,7 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { HiddenPath, SystemEntry } from "./bubblewrap.ts";
+import type { Device, HiddenPath, SystemEntry } from "./bubblewrap.ts";
 
 /** Programs, libraries and their settings. Homes, data, mounts and sockets (`/run`, `/var`) are not among them. */
 const SYSTEM_FOLDERS = [
@@ -82,10 +82,10 @@ export function hiddenPaths(paths: readonly string[]): HiddenPath[] {
 }
 
 /** What a job with accelerators sees of the machine besides. */
-export function acceleratorView(): { readonly devices: string[]; readonly folders: string[] } {
+export function acceleratorView(): { readonly devices: Device[]; readonly folders: string[] } {
   const devices = namesIn("/dev").filter((name) => ACCELERATOR_DEVICES.test(name));
   return {
-    devices: devices.map((name) => join("/dev", name)),
+    devices: devices.map((name) => ({ source: join("/dev", name), path: join("/dev", name) })),
     folders: ACCELERATOR_FOLDERS.filter((path) => existsSync(path)),
   };
 }

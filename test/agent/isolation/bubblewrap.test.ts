@@ -12,6 +12,7 @@ const VIEW: SandboxView = {
   hidden: [],
   devices: [],
   hasNetwork: false,
+  forbidsNamespaces: true,
 };
 const JOB = { workspace: "/state/work/1", cwd: "/state/work/1", reads: [], env: {} };
 
@@ -87,7 +88,7 @@ describe("the arguments of bubblewrap", () => {
 
   test("variables and files of the job are handed over, devices only when it has some", () => {
     const argv = bubblewrapArguments(
-      { ...VIEW, devices: ["/dev/nvidia0"] },
+      { ...VIEW, devices: [{ source: "/dev/nvidia0", path: "/dev/nvidia0" }] },
       { ...JOB, reads: ["/cache/abc"], env: { LD_PRELOAD: "evil.so" } },
     );
     expect(indexOf(argv, "--ro-bind", "/cache/abc", "/cache/abc")).toBeGreaterThanOrEqual(0);

@@ -1,5 +1,14 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import type { AgentOptions } from "../../../src/agent/agentOptions.ts";
 import { FakeServer } from "../fakeServer.ts";
@@ -58,6 +67,35 @@ sandboxTest(
     other.verdict = "cancelled";
   },
 );
+
+/** Puts the machine's files right again, should a job have got at them. */
+function keptModes(paths: readonly string[]): Disposable & { changed(): string[] } {
+  const modes = paths.map((path) => ({ path, mode: statSync(path).mode }));
+  const changed = () => modes.filter(({ path, mode }) => statSync(path).mode !== mode);
+  return {
+    changed: () => changed().map(({ path }) => path),
+    [Symbol.dispose]: () => {
+      for (const { path, mode } of changed()) chmodSync(path, mode & 0o7777);
+    },
+  };
+}
+
+sandboxTest("a job of root has none of root's ways out", async () => {
+  await using server = new FakeServer();
+  await using _ = await isolatingAgent(server);
+  using devices = keptModes(["/dev/null", "/dev/zero", "/dev/tty"]);
+  const hostile = server.add(
+    sh(`for file in $(find /proc/sys /sys -type f -writable 2>/dev/null | head -5); do echo "can write $file"; done
+      (cat /proc/sys/kernel/hostname > /proc/sys/kernel/hostname) 2>&1
+      chmod 600 /dev/null /dev/zero /dev/tty /dev/stdin /proc/1/fd/*; unshare --user --map-root-user true && echo "namespaces of its own"; mount -t tmpfs none /tmp && echo mounted; true`),
+  );
+  expect(await server.finished(hostile)).toMatchObject({ outcome: "succeeded" });
+  expect(server.output(hostile, "stdout")).toMatch(/^\S+: \d+: cannot create \S+: Read-only file system\n$/);
+  expect(devices.changed()).toEqual([]);
+  const next = server.add(sh("echo nothing > /dev/null && echo fine"));
+  await server.finished(next);
+  expect(server.output(next, "stdout")).toBe("fine\n");
+});
 
 sandboxTest("the network is there only where it is allowed", async () => {
   await using server = new FakeServer();
