@@ -91,10 +91,27 @@ describe("a claim of a drained worker", () => {
     expect(await Promise.all(waiting)).toEqual([[], []]);
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(told.sort()).toEqual(["after 20000", "after 20001"]);
+    // It was told: claiming on is not answered faster than to others.
+    const again = performance.now();
+    expect(await claim(300)).toEqual([]);
+    expect(performance.now() - again).toBeGreaterThan(250);
+    expect(told).toContain("after 300");
     await client.submit({ queue: "drained", spec: { argv: ["true"] } });
     expect(await claim(0)).toEqual([]);
     expect(told).toContain("after 0");
     await client.registerWorker({ ...worker, name: "w", address: "w", labels: {} });
     expect(await claim(0)).toHaveLength(1);
+  });
+
+  test("is answered at once when it comes right after the draining", async () => {
+    const worker = { id: "late", queues: ["none"], kinds: CLAIM.kinds, capacity: CLAIM.capacity };
+    await client.registerWorker({ ...worker, name: "late", address: "late", labels: {} });
+    await client.drainWorker("late");
+    let isTold = false;
+    const claim = { ...CLAIM, queues: ["none"], workerId: "late", waitMs: 20_000 };
+    const startedAt = performance.now();
+    await client.claim(claim, { onDraining: () => (isTold = true) });
+    expect(isTold).toBe(true);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });

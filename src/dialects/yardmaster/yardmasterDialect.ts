@@ -4,7 +4,7 @@ import type { BlobStore } from "../../store/blobs/blobStore.ts";
 import type { Dialect } from "../dialect.ts";
 import { JobWatch } from "../jobWatch.ts";
 import type { Route } from "../route.ts";
-import { OpenClaims } from "./openClaims.ts";
+import { DrainNews } from "./drainNews.ts";
 import { problemOf } from "./problems.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { claimRoutes } from "./routes/claims.ts";
@@ -29,7 +29,7 @@ export interface YardmasterDialectOptions extends FollowLimits {
 export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
   const { engine, blobs } = options;
   const watch = new JobWatch(engine);
-  const openClaims = new OpenClaims();
+  const drainNews = new DrainNews();
   return {
     name: "yardmaster",
     title: "Yardmaster",
@@ -41,8 +41,8 @@ export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
       ...logRoutes(engine, watch, options),
       ...projectRoutes(engine),
       ...taskRoutes(engine),
-      ...workerRoutes(engine, openClaims),
-      ...claimRoutes(engine, openClaims),
+      ...workerRoutes(engine, drainNews),
+      ...claimRoutes(engine, drainNews),
       ...recordRoutes(engine),
       ...artifactRoutes(blobs, options),
       ...statsRoutes(engine),

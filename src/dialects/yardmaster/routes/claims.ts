@@ -1,8 +1,8 @@
 /** What a worker does with jobs: claim them, renew their leases, report their results. */
-import type { Engine } from "../../../engine/engine.ts";
+import type { ClaimedJob, Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import { defineRoute, type Route } from "../../route.ts";
-import type { OpenClaims } from "../openClaims.ts";
+import type { DrainNews } from "../drainNews.ts";
 import { problems } from "../schemas/problem.ts";
 import { claim, claimedJobs, renewal, renewalAnswer, results, resultsAnswer } from "../schemas/worker.ts";
 import { claimedJobToWire, isoTime } from "../wire.ts";
@@ -10,7 +10,13 @@ import { claimedJobToWire, isoTime } from "../wire.ts";
 const TAGS = ["workers"];
 
 /** `/v1/claims`, `/v1/leases/renew`, `/v1/results`. */
-export function claimRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
+export function claimRoutes(engine: Engine, drainNews: DrainNews): Route[] {
+  const answer = async (jobs: readonly ClaimedJob[], workerId: string): Promise<Response> => {
+    // Whoever was given jobs is not draining: nobody else pays for being asked.
+    const isDraining = jobs.length === 0 && (await isWorkerDraining(engine, workerId));
+    if (isDraining) drainNews.settled(workerId);
+    return ok({ jobs: jobs.map(claimedJobToWire), ...(isDraining ? { draining: true } : {}) });
+  };
   return [
     defineRoute({
       id: "claimJobs",
@@ -28,11 +34,12 @@ export function claimRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
       },
       handler: async ({ body, call }) => {
         const request = { ...body, leaseMs: null };
-        if (body.waitMs === 0) return answer(engine, body.workerId, await engine.claim(request));
+        if (body.waitMs === 0) return answer(await engine.claim(request), body.workerId);
         const live = call.live();
-        const leave = openClaims.enter(body.workerId, live);
+        const leave = drainNews.enter(body.workerId, live);
         try {
-          return await answer(engine, body.workerId, await engine.claim(request, live.signal));
+          const waitMs = drainNews.isUntold(body.workerId) ? 0 : body.waitMs;
+          return await answer(await engine.claim({ ...request, waitMs }, live.signal), body.workerId);
         } finally {
           leave();
           live.done();
@@ -105,16 +112,6 @@ function reportResults(engine: Engine): Route {
       });
     },
   });
-}
-
-async function answer(
-  engine: Engine,
-  workerId: string,
-  jobs: Awaited<ReturnType<Engine["claim"]>>,
-): Promise<Response> {
-  // Whoever was given jobs is not draining: nobody else pays for being asked.
-  const isDraining = jobs.length === 0 && (await isWorkerDraining(engine, workerId));
-  return ok({ jobs: jobs.map(claimedJobToWire), ...(isDraining ? { draining: true } : {}) });
 }
 
 async function isWorkerDraining(engine: Engine, workerId: string): Promise<boolean> {

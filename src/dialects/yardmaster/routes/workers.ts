@@ -2,7 +2,7 @@
 import type { Engine } from "../../../engine/engine.ts";
 import { created, ok } from "../../answers.ts";
 import { defineRoute, type Route } from "../../route.ts";
-import type { OpenClaims } from "../openClaims.ts";
+import type { DrainNews } from "../drainNews.ts";
 import { problems } from "../schemas/problem.ts";
 import { registration, worker, workerList, workerPath } from "../schemas/worker.ts";
 import { workerToWire } from "../wire.ts";
@@ -10,7 +10,7 @@ import { workerToWire } from "../wire.ts";
 const TAGS = ["workers"];
 
 /** The routes about workers. */
-export function workerRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
+export function workerRoutes(engine: Engine, drainNews: DrainNews): Route[] {
   return [
     defineRoute({
       id: "registerWorker",
@@ -34,6 +34,7 @@ export function workerRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
           dialect: "yardmaster",
           details: publicKey === undefined ? {} : { publicKey },
         });
+        drainNews.settled(body.id);
         const wire = workerToWire(registered.worker);
         return registered.isNew ? created(wire) : ok(wire);
       },
@@ -70,7 +71,7 @@ export function workerRoutes(engine: Engine, openClaims: OpenClaims): Route[] {
       responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 422, 503) },
       handler: async ({ params }) => {
         const drained = await engine.drainWorker(params.id);
-        openClaims.end(params.id);
+        drainNews.drained(params.id);
         return ok(workerToWire(drained));
       },
     }),
