@@ -74,7 +74,7 @@ export class Caller {
     body?: unknown,
     headers: CallHeaders = {},
   ): Promise<Answer<T>> {
-    const raw = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+    const raw = typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body);
     const response = await fetch(`${this.url}/api/v1${path}`, {
       method,
       ...(raw === undefined ? {} : { body: raw }),
