@@ -151,8 +151,8 @@ export class LeaseTable {
   }
 }
 
-/** Makes the next upkeep take the leases for neglected, and give each its grace. */
-export const FORGET_UPKEEP = "UPDATE upkeep SET done_at = 0";
+/** Takes all leases away, outside of a transaction: the next upkeep grants each held job one anew. */
+export const FORGET_LEASES = "BEGIN; DELETE FROM leases; DELETE FROM leases_known; COMMIT";
 
 function toLease(row: LeaseRow): Lease {
   return {

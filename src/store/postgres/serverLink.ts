@@ -3,7 +3,7 @@
  * sign that this server is alive, numbers new shapes, and adds up what commits counted. It is opened again by itself.
  */
 import { ADVISORY_LOCKS, CHANNEL } from "./layout.ts";
-import { FORGET_UPKEEP } from "./leaseTable.ts";
+import { FORGET_LEASES } from "./leaseTable.ts";
 import type { Parameter, Session } from "./session.ts";
 import { decodeText, texts } from "./text.ts";
 
@@ -61,6 +61,7 @@ export class ServerLink {
   #session: Promise<Session> | undefined;
   /** Which opening of the connection is the last. */
   #turn = 0;
+  #isStarted = false;
   #isSending = false;
   #isClosed = false;
   #reopening: ReturnType<typeof setTimeout> | undefined;
@@ -73,6 +74,7 @@ export class ServerLink {
   /** @throws what kept the connection from being opened */
   async start(): Promise<void> {
     await this.#opened();
+    this.#isStarted = true;
     this.#foldLater();
   }
 
@@ -166,14 +168,17 @@ export class ServerLink {
     return session;
   }
 
-  /** Where no other server is alive, nobody has renewed leases up to now: each gets its grace. */
+  /**
+   * Where a server starts and no other one is alive, nobody has renewed leases up to now: each gets its grace. When the
+   * connection is lost later, the engine sees by the upkeep how long nobody could.
+   */
   async #sayAlive(session: Session): Promise<void> {
     const lock = [ADVISORY_LOCKS.alive];
     const [row] = await session.query<{ is_alone: boolean }>(
       "SELECT pg_try_advisory_lock($1) AS is_alone",
       lock,
     );
-    if (row?.is_alone === true) await session.run(FORGET_UPKEEP);
+    if (row?.is_alone === true && !this.#isStarted) await session.run(FORGET_LEASES);
     await session.query("SELECT pg_advisory_lock_shared($1)", lock);
     if (row?.is_alone === true) await session.query("SELECT pg_advisory_unlock($1)", lock);
   }
