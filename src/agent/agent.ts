@@ -7,6 +7,7 @@
  * await agent.finished;
  * ```
  */
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { type JobResult, YardmasterClient } from "@yardmaster/client";
 import type { NodeKey } from "../domain/provenance.ts";
@@ -21,7 +22,7 @@ import { exchangeRunMark, workerIdentity } from "./identity.ts";
 import { type Isolation, openIsolation } from "./isolation/isolation.ts";
 import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
 import { LeaseKeeper } from "./leaseKeeper.ts";
-import { endMarkedProcesses } from "./leftovers.ts";
+import { endLeftProcesses } from "./leftovers.ts";
 import { LogShipper } from "./logShipper.ts";
 import { nodeKeyIn } from "./nodeKey.ts";
 import { Prefetch } from "./prefetch.ts";
@@ -75,7 +76,8 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
     const mark = crypto.randomUUID();
     const previousMark = exchangeRunMark(stateDir, mark);
     if (previousMark !== null) {
-      const ended = await endMarkedProcesses(previousMark, settings.graceMs);
+      const workRoot = join(realpathSync(stateDir), "work");
+      const ended = await endLeftProcesses(previousMark, workRoot, settings.graceMs);
       if (ended > 0) log.warn("ended processes that an earlier run had left", { processes: ended });
     }
     const isolation = await openIsolation(settings.isolation, settings.kinds, stateDir, log);
@@ -203,8 +205,8 @@ class Agent implements RunningAgent {
       onDraining: () => this.#drainedByServer(),
       reconcile: (signal) => this.#reconcile(signal),
     });
-    this.#escapees = new Escapees(mark, (id) => this.#dispatcher.runs(id), log);
-    this.#watchdog = startWatchdog(mark, settings.graceMs);
+    this.#escapees = new Escapees(mark, (id) => this.#dispatcher.runs(id), this.#workspaces, log);
+    this.#watchdog = startWatchdog(mark, settings.graceMs, this.#workspaces.root);
     this.#deliverLeftovers(this.#journal.openAttempts());
     this.registered = this.#link.call("registration", async () => {});
     // Whoever does not wait for it need not handle it.

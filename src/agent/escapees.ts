@@ -4,7 +4,8 @@
  * all jobs that ended meanwhile, not at each end.
  */
 import type { AgentLog } from "./agentLog.ts";
-import { markedProcesses } from "./leftovers.ts";
+import { markedProcesses, processesIn } from "./leftovers.ts";
+import type { Workspaces } from "./workspaces.ts";
 
 const SWEEP_AFTER_MS = 5_000;
 const JOB_ID = "YARDMASTER_JOB_ID=";
@@ -12,10 +13,12 @@ const JOB_ID = "YARDMASTER_JOB_ID=";
 export class Escapees {
   readonly #mark: string;
   readonly #isRunning: (jobId: number) => boolean;
+  readonly #workspaces: Workspaces;
   readonly #log: AgentLog;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(mark: string, isRunning: (jobId: number) => boolean, log: AgentLog) {
+  constructor(mark: string, isRunning: (jobId: number) => boolean, workspaces: Workspaces, log: AgentLog) {
+    this.#workspaces = workspaces;
     this.#mark = mark;
     this.#isRunning = isRunning;
     this.#log = log;
@@ -40,6 +43,9 @@ export class Escapees {
       const id = environment.find((entry) => entry.startsWith(JOB_ID))?.slice(JOB_ID.length);
       return id !== undefined && !this.#isRunning(Number(id));
     });
+    // Those of jobs that have their environment to themselves.
+    const strayed = processesIn(this.#workspaces.root, (name) => !this.#workspaces.isTaken(name));
+    left.push(...strayed.filter((pid) => !left.includes(pid)));
     for (const pid of left) {
       try {
         process.kill(pid, "SIGKILL");

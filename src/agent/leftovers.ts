@@ -1,8 +1,9 @@
 /**
  * Processes of a run that has ended: found by the run's mark in their environment, wherever they went in the
- * process tree. Linux only; elsewhere nothing is found. A process that cleared its environment is not found.
+ * process tree, or by their working directory where jobs have their environment to themselves. Linux only; elsewhere
+ * nothing is found. A process without the mark that has left its job's folder is not found.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { RUN_MARKER } from "./identity.ts";
 
 /** Ids of the processes that carry the mark and, where given, satisfy `matches` on their environment. */
@@ -21,9 +22,33 @@ export function markedProcesses(
   return found;
 }
 
-/** Ends every process that carries the mark: SIGTERM, up to `graceMs`, SIGKILL. Returns how many there were. */
-export async function endMarkedProcesses(mark: string, graceMs: number): Promise<number> {
-  const first = markedProcesses(mark);
+/**
+ * Ids of the processes that are in folders of jobs.
+ *
+ * @param workRoot the folder of these folders, without links in it
+ * @param matches says of such a folder, by its name, whether it counts
+ */
+export function processesIn(workRoot: string, matches: (name: string) => boolean = () => true): number[] {
+  const found: number[] = [];
+  for (const entry of listProc()) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const folder = workingDirectoryOf(pid);
+    if (folder?.startsWith(`${workRoot}/`) !== true) continue;
+    // The kernel marks what was removed: `…/3 (deleted)`.
+    const name = /^[^/ ]*/.exec(folder.slice(workRoot.length + 1))?.[0] ?? "";
+    if (matches(name)) found.push(pid);
+  }
+  return found;
+}
+
+/**
+ * Ends every process that carries the mark or is in the folder of a job: SIGTERM, up to `graceMs`, SIGKILL. Returns
+ * how many there were.
+ */
+export async function endLeftProcesses(mark: string, workRoot: string, graceMs: number): Promise<number> {
+  const all = (): number[] => [...new Set([...markedProcesses(mark), ...processesIn(workRoot)])];
+  const first = all();
   for (const pid of first) signal(pid, "SIGTERM");
   const deadline = Date.now() + graceMs;
   let left = first;
@@ -31,7 +56,7 @@ export async function endMarkedProcesses(mark: string, graceMs: number): Promise
   for (let round = 0; left.length > 0 && round < 1_000; round++) {
     if (Date.now() >= deadline) for (const pid of left) signal(pid, "SIGKILL");
     await Bun.sleep(20);
-    left = markedProcesses(mark);
+    left = all();
     if (Date.now() > deadline + 2_000) break;
   }
   return first.length;
@@ -50,6 +75,14 @@ function environmentOf(pid: number): string[] | null {
     return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
   } catch {
     // Gone, or somebody else's.
+    return null;
+  }
+}
+
+function workingDirectoryOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
     return null;
   }
 }

@@ -4,7 +4,7 @@
  * Making and removing a directory costs 40 µs, looking whether one is still empty 3 µs; most short jobs
  * leave nothing, so an empty one goes to the next job.
  */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentLog } from "./agentLog.ts";
@@ -14,7 +14,9 @@ import { errorText } from "./errorText.ts";
 const MAX_POOLED = 64;
 
 export class Workspaces {
-  readonly #root: string;
+  /** Where they are, without links in it. */
+  readonly root: string;
+  readonly #taken = new Set<string>();
   readonly #log: AgentLog;
   readonly #pool: string[] = [];
   readonly #removals = new Set<Promise<void>>();
@@ -22,23 +24,29 @@ export class Workspaces {
 
   /** Removes what an earlier run left in `root`. */
   constructor(root: string, log: AgentLog) {
-    this.#root = root;
     this.#log = log;
     rmSync(root, { recursive: true, force: true });
     mkdirSync(root, { recursive: true, mode: 0o700 });
+    this.root = realpathSync(root);
   }
 
   /** An empty directory. */
   take(): string {
     const pooled = this.#pool.pop();
-    if (pooled !== undefined) return pooled;
-    const path = join(this.#root, String(++this.#made));
-    mkdirSync(path, { mode: 0o700 });
+    const path = pooled ?? join(this.root, String(++this.#made));
+    if (pooled === undefined) mkdirSync(path, { mode: 0o700 });
+    this.#taken.add(path);
     return path;
+  }
+
+  /** Says whether the directory of this name is a running job's. */
+  isTaken(name: string): boolean {
+    return this.#taken.has(join(this.root, name));
   }
 
   /** Takes a directory back, empties the machine of what the job left in it. */
   giveBack(path: string): void {
+    this.#taken.delete(path);
     if (this.#pool.length < MAX_POOLED && isEmptyDirectory(path)) {
       this.#pool.push(path);
       return;

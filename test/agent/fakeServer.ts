@@ -92,6 +92,12 @@ export class FakeServer implements AsyncDisposable {
     return job;
   }
 
+  /** Takes a job that waits out of the queue. */
+  cancelReady(job: FakeJob): void {
+    const at = this.#ready.indexOf(job);
+    if (at >= 0) this.#ready.splice(at, 1);
+  }
+
   /** Waits until the job has `count` results. */
   async finished(job: FakeJob, count = 1): Promise<JobResult> {
     await until(() => job.results.length >= count, `job ${job.id} has ${count} results`, 20_000);
