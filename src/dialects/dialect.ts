@@ -35,6 +35,8 @@ export interface Dialect {
   readonly sockets?: readonly SocketRoute[];
   /** Named schemas that the OpenAPI document needs beyond those the routes name themselves. */
   readonly schemas: Readonly<Record<string, z.ZodType>>;
+  /** Ends what it does beside requests; called when the server closes, before the engine does. Absent is nothing. */
+  close?(): void;
   /**
    * Words any error: those of `requestErrors.ts` and `domain/errors.ts` by what they say, every other as
    * the API's "internal error", without a word of what happened inside.

@@ -168,6 +168,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     addresses,
     close: () => {
       keys.close();
+      if (closing === null) for (const dialect of dialects) dialect.close?.();
       closing ??= closeAll(servers, live, sockets, limits.closeTimeoutMs);
       return closing;
     },

@@ -31,12 +31,13 @@ export class SocketPaths {
   }
 }
 
+/** A slash at the end makes no other path: nothing else could be meant. */
 function patternOf(path: string): RegExp {
   const source = path
     .split(/(\{\w+\})/)
     .map((part) => (/^\{\w+\}$/.test(part) ? `(?<${part.slice(1, -1)}>[^/]+)` : RegExp.escape(part)))
     .join("");
-  return new RegExp(`^${source}$`);
+  return new RegExp(`^${source}/?$`);
 }
 
 /** A text that is not rightly encoded stands for itself; nothing will have that name. */

@@ -1,0 +1,249 @@
+/**
+ * The messages of one stream, made once for all who follow it, and the place of each follower in them.
+ *
+ * Nothing piles up: a follower takes messages as its reader does, and what it has not taken waits here, once
+ * for all. Who takes nothing for too long, or falls behind what is kept, is dropped with a reason.
+ */
+import { CLOSE } from "../../socket.ts";
+import type { KeptBytes } from "./keptBytes.ts";
+
+/** One message: as it travels, and what it was made from, for other forms of it. */
+export interface Message<D> {
+  readonly seq: number;
+  readonly text: string;
+  readonly data: D;
+}
+
+/** One reader. */
+export interface Follower<D> {
+  /**
+   * Takes messages in order, from an index on, as many as there is room for.
+   *
+   * @returns how many; after fewer than all `onRoom` is to be called when there is room
+   */
+  take(messages: readonly Message<D>[], from: number): number;
+  /** Ends it with one of `CLOSE`. */
+  end(code: number, reason: string): void;
+  /** Set by the channel. */
+  onRoom: (() => void) | null;
+}
+
+export interface ChannelLimits {
+  readonly slowReaderMs: number;
+  readonly maxKeptMessages: number;
+  readonly maxKeptBytes: number;
+}
+
+interface Place {
+  /** Last message taken. */
+  seq: number;
+  movedAtMs: number;
+  /** For how long the others have waited for this one. */
+  heldMs: number;
+}
+
+/** What a message costs beside its text, about. */
+const MESSAGE_BYTES = 200;
+const MAX_TICK_MS = 100;
+/** 2024-01-01. */
+const EPOCH_MS = 1_704_067_200_000;
+/** So many numbers for each millisecond: no stream is that fast. */
+const SEQS_PER_MS = 4_096;
+
+/**
+ * Where a stream begins to count. The time is in it, so that a number from before a restart, or from another
+ * server, is never taken for one of this stream.
+ */
+function firstSeq(): number {
+  return (Date.now() - EPOCH_MS) * SEQS_PER_MS + Math.floor(Math.random() * SEQS_PER_MS);
+}
+
+export class Channel<D> {
+  readonly #limits: ChannelLimits;
+  readonly #kept: KeptBytes;
+  readonly #messages: Message<D>[] = [];
+  readonly #followers = new Map<Follower<D>, Place>();
+  readonly #laggards = new Set<Follower<D>>();
+  #head = firstSeq();
+  #bytes = 0;
+  #isWhole = true;
+  #timer: Timer | null = null;
+  #settled: (() => void) | null = null;
+
+  constructor(limits: ChannelLimits, kept: KeptBytes) {
+    this.#limits = limits;
+    this.#kept = kept;
+    kept.enter(this);
+  }
+
+  /** Number of the last message. */
+  get head(): number {
+    return this.#head;
+  }
+
+  /** Number of followers. */
+  get size(): number {
+    return this.#followers.size;
+  }
+
+  /** Size of what is kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What is kept, oldest first. */
+  get messages(): readonly Message<D>[] {
+    return this.#messages;
+  }
+
+  /** False when something was let go of. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
+  /** Adds a message; `flush` gives it to the followers. */
+  publish(type: string, time: number, data: unknown, source: D): void {
+    this.#head += 1;
+    const text = messageText(type, this.#head, time, data);
+    this.#messages.push({ seq: this.#head, text, data: source });
+    this.#count(text.length + MESSAGE_BYTES);
+  }
+
+  /** Says whether everything after that message is still here. */
+  has(seq: number): boolean {
+    return Number.isSafeInteger(seq) && seq <= this.#head && seq >= this.#head - this.#messages.length;
+  }
+
+  /** Lets a follower go on after that message, which `has` must have said is possible. */
+  join(follower: Follower<D>, seq: number): void {
+    this.#followers.set(follower, { seq, movedAtMs: performance.now(), heldMs: 0 });
+    follower.onRoom = () => this.#pump(follower);
+    this.#pump(follower);
+  }
+
+  leave(follower: Follower<D>): void {
+    follower.onRoom = null;
+    this.#followers.delete(follower);
+    this.#caughtUp(follower);
+  }
+
+  /** Gives every follower what is new. */
+  flush(): void {
+    for (const follower of this.#followers.keys()) {
+      if (!this.#laggards.has(follower)) this.#pump(follower);
+    }
+  }
+
+  /** Resolves when every follower has taken all, or was dropped. Those who hold up half of them are. */
+  async settled(): Promise<void> {
+    for (const place of this.#followers.values()) place.heldMs = Math.max(0, place.heldMs - MAX_TICK_MS);
+    if (this.#laggards.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#settled = resolve;
+    await promise;
+    this.#settled = null;
+  }
+
+  /** Lets go of what is over the limits, and drops the followers that still needed it. */
+  trim(): void {
+    const { maxKeptMessages, maxKeptBytes } = this.#limits;
+    const maxBytes = Math.min(maxKeptBytes, this.#kept.share);
+    let drop = Math.max(0, this.#messages.length - maxKeptMessages);
+    let bytes = this.#bytes;
+    for (let at = 0; at < drop; at++) bytes -= sizeOf(this.#messages[at]);
+    while (bytes > maxBytes && drop < this.#messages.length) {
+      bytes -= sizeOf(this.#messages[drop]);
+      drop++;
+    }
+    if (drop === 0) return;
+    this.#isWhole = false;
+    this.#messages.splice(0, drop);
+    this.#count(bytes - this.#bytes);
+    for (const follower of this.#laggards) this.#pump(follower);
+  }
+
+  /** Ends all followers. */
+  endAll(code: number, reason: string): void {
+    for (const follower of [...this.#followers.keys()]) this.#drop(follower, code, reason);
+  }
+
+  /** Forgets all messages; nobody may be following. */
+  close(): void {
+    this.endAll(CLOSE.goingAway, "the stream has ended");
+    this.#messages.length = 0;
+    this.#count(-this.#bytes);
+    this.#kept.leave(this);
+  }
+
+  #pump(follower: Follower<D>): void {
+    const place = this.#followers.get(follower);
+    if (place === undefined) return;
+    const from = place.seq - (this.#head - this.#messages.length);
+    if (from < 0) {
+      this.#drop(follower, CLOSE.tooSlow, "the reader is too slow: what it needs next is no longer kept");
+      return;
+    }
+    const taken = from === this.#messages.length ? 0 : follower.take(this.#messages, from);
+    place.seq += taken;
+    if (taken > 0) place.movedAtMs = performance.now();
+    if (place.seq === this.#head) this.#caughtUp(follower);
+    // It may have ended while it took.
+    else if (this.#followers.has(follower)) this.#fellBehind(follower, place);
+  }
+
+  #fellBehind(follower: Follower<D>, place: Place): void {
+    if (this.#laggards.has(follower)) return;
+    place.movedAtMs = performance.now();
+    this.#laggards.add(follower);
+    this.#timer ??= setInterval(() => this.#lookAtLaggards(), this.#tickMs);
+  }
+
+  #caughtUp(follower: Follower<D>): void {
+    if (!this.#laggards.delete(follower) || this.#laggards.size > 0) return;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#settled?.();
+  }
+
+  get #tickMs(): number {
+    return Math.min(MAX_TICK_MS, Math.max(1, this.#limits.slowReaderMs / 4));
+  }
+
+  #lookAtLaggards(): void {
+    const { slowReaderMs } = this.#limits;
+    const areMostWaiting = this.#settled !== null && this.#laggards.size * 2 <= this.#followers.size;
+    for (const follower of [...this.#laggards]) {
+      const place = this.#followers.get(follower);
+      if (place === undefined) continue;
+      if (areMostWaiting) place.heldMs += this.#tickMs;
+      if (performance.now() - place.movedAtMs > slowReaderMs) {
+        this.#drop(follower, CLOSE.tooSlow, `the reader is too slow: it took nothing for ${slowReaderMs} ms`);
+      } else if (place.heldMs > slowReaderMs) {
+        this.#drop(
+          follower,
+          CLOSE.tooSlow,
+          `the reader is too slow: it held up others for ${slowReaderMs} ms`,
+        );
+      }
+    }
+  }
+
+  #drop(follower: Follower<D>, code: number, reason: string): void {
+    this.leave(follower);
+    follower.end(code, reason);
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#kept.add(bytes);
+  }
+}
+
+/** A message as it travels. `time` is in milliseconds here, in seconds there. */
+export function messageText(type: string, seq: number, time: number, data: unknown): string {
+  return JSON.stringify({ type, seq, time: Math.floor(time / 1_000), data });
+}
+
+function sizeOf(message: Message<unknown> | undefined): number {
+  return message === undefined ? 0 : message.text.length + MESSAGE_BYTES;
+}
