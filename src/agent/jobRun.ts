@@ -172,12 +172,15 @@ export class JobRun {
     this.#events.onPreparing(this);
   }
 
-  #endEarly(reason: EndReason): void {
+  /** @param fault of the preparation, which ended with the job: what goes with a failure it holds. */
+  #endEarly(reason: EndReason, fault?: unknown): void {
     this.#launched ??= this.#prepared;
     this.#prepared = null;
     if (reason === "leaseLost") this.#log?.discard();
     else this.#log?.note(`[yardmaster: ${endText(reason, this.job)}]`);
-    this.#freeAndFinish(endResult(this.job, reason));
+    const result = endResult(this.job, reason);
+    const extras = result?.outcome === "failed" && fault instanceof JobFault ? fault.extras : {};
+    this.#freeAndFinish(result === null ? null : { ...result, ...extras });
   }
 
   #launch(launch: Launch): void {
@@ -256,7 +259,7 @@ export class JobRun {
 
   #failBeforeStart(error: unknown): void {
     if (this.#earlyEnd !== null) {
-      this.#endEarly(this.#earlyEnd);
+      this.#endEarly(this.#earlyEnd, error);
       return;
     }
     if (error instanceof MachineBusyError) {
@@ -271,7 +274,12 @@ export class JobRun {
 
   #freeAndFinish(result: JobResult | null): void {
     this.#events.onFree(this);
-    this.#finish(result);
+    const settle = this.#launched?.settle;
+    if (result?.outcome !== "failed" || settle === undefined) this.#finish(result);
+    else {
+      const error = result.error ?? null;
+      this.#settle(settle, { exitCode: result.exitCode ?? 126, signal: null, reason: null, error }, result);
+    }
   }
 
   #onEnd(end: ProcessEnd): void {

@@ -14,6 +14,7 @@ import { serveCommand } from "./commands/serve.ts";
 import { submitCommand } from "./commands/submit.ts";
 import { tasksCommand } from "./commands/tasks.ts";
 import { upCommand } from "./commands/up.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { versionCommand } from "./commands/version.ts";
 import { workersCommand } from "./commands/workers.ts";
 import { VERSION } from "./version.ts";
@@ -40,6 +41,7 @@ export function yardmaster(): Command {
         jobsCommand(),
         jobCommand(),
         logsCommand(),
+        verifyCommand(),
         cancelCommand(),
         retryCommand(),
         deleteCommand(),

@@ -383,21 +383,23 @@ export const SETTINGS = {
     kind: text("dir", "a folder"),
     default: null,
     defaultText: "`yardmaster` in `XDG_CACHE_HOME` or `~/.cache`",
-    description: "Folder of downloaded binaries. The agents of a machine and user share it.",
+    description:
+      "Folder of downloaded binaries, datasets and Python environments. The agents of a machine and user share it.",
   }),
   agentCacheBytes: define({
     group: "agent",
     key: "agent.cache-bytes",
     kind: byteSize(1),
     default: 10 * 1024 ** 3,
-    description: "Size of that folder. What was not used for longest makes room; what a job uses stays.",
+    description:
+      "Size of the downloads in that folder. What was not used for longest makes room; what a job uses stays.",
   }),
   agentMaxBinaryBytes: define({
     group: "agent",
     key: "agent.max-binary-bytes",
     kind: byteSize(1),
     default: 4 * 1024 ** 3,
-    description: "Largest binary that is downloaded.",
+    description: "Largest binary or dataset that is downloaded.",
   }),
   agentDownloadTimeoutMs: define({
     group: "agent",
@@ -419,7 +421,7 @@ export const SETTINGS = {
     kind: urlPrefixes(),
     default: [],
     description:
-      "Beginning of the URLs that binaries may come from. Can be given several times; without one every URL may be used.",
+      "Beginning of the URLs that binaries and datasets may come from. Can be given several times; without one every URL may be used.",
   }),
   agentAllowLinkLocal: define({
     group: "agent",
@@ -428,6 +430,42 @@ export const SETTINGS = {
     default: false,
     description:
       "Download from link-local addresses and the metadata services of clouds too, which hand out a machine's own credentials.",
+  }),
+  agentPython: define({
+    group: "agent",
+    key: "agent.python",
+    kind: text("program", "a name or path"),
+    default: "python3",
+    description: "The Python to run scripts with. An agent without one takes no jobs of the kind `script`.",
+  }),
+  agentMaxEnvironments: define({
+    group: "agent",
+    key: "agent.max-environments",
+    kind: integer("n", 1, 100_000),
+    default: 20,
+    description:
+      "Python environments kept in the cache folder, one for each set of requirements. Those used longest ago make room.",
+  }),
+  agentEnvironmentTimeoutMs: define({
+    group: "agent",
+    key: "agent.environment-timeout-ms",
+    kind: durationMs(1_000),
+    default: 30 * 60_000,
+    description: "Longest time of one step of making an environment, such as installing its packages.",
+  }),
+  agentMaxModelBytes: define({
+    group: "agent",
+    key: "agent.max-model-bytes",
+    kind: byteSize(1),
+    default: 16 * 1024 ** 3,
+    description: "Largest model of a script that is stored.",
+  }),
+  agentUsageEveryMs: define({
+    group: "agent",
+    key: "agent.usage-every-ms",
+    kind: durationMs(100),
+    default: 5_000,
+    description: "How often the agent looks at what scripts use of the machine.",
   }),
   agentMaxLogBytes: define({
     group: "agent",

@@ -11,7 +11,7 @@ export interface KnownFacts {
   readonly jobId: string | null;
   /** SHA-256 of the model that the job's result names; empty when it made none. */
   readonly modelHash: string | null;
-  /** The job's attempt that ended last with a result. */
+  /** The newest attempt that succeeded: there must be a record of it. */
   readonly lastAttempt: number | null;
   /** Public keys by node, as they were registered. */
   readonly publicKeys: Readonly<Record<string, string>>;
@@ -102,7 +102,7 @@ function checkLink(record: JsonObject, previous: string | null, tell: (fault: st
 }
 
 function checkNewest(newest: RecordVerdict, facts: KnownFacts, tell: (fault: string) => void): void {
-  if (facts.lastAttempt !== null && newest.attempt !== null && newest.attempt !== facts.lastAttempt) {
+  if (facts.lastAttempt !== null && newest.attempt !== null && newest.attempt < facts.lastAttempt) {
     tell(`it is of attempt ${newest.attempt}; that of attempt ${facts.lastAttempt} is missing`);
   }
   if (facts.modelHash !== null && newest.modelHash !== facts.modelHash) {

@@ -85,7 +85,7 @@ async function unverified(
         note(`${reason}; trying again in ${(pauseMs / 1_000).toFixed(1)} s`),
     };
     const nothingYet = { sizeBytes: 0, validator: null };
-    const bytes = await download(source, file, nothingYet, limits, server, events, signal);
+    const { sizeBytes: bytes } = await download(source, file, nothingYet, limits, server, events, signal);
     const sha256 = await sha256OfFile(file, signal);
     const why = hash === null ? "no hash was given" : `the given hash ${shortened(hash)} is no SHA-256`;
     note(`dataset ${shown} was not verified: ${why}; its SHA-256 is ${sha256}`);

@@ -59,7 +59,6 @@ export class ScriptAttempt {
       return await this.#prepared();
     } catch (error) {
       this.#release();
-      if (this.#context.signal.aborted) throw error;
       const failed = await this.#endOf("failed", null, errorText(error), null);
       throw new JobFault(failed.error ?? "", null, { result: failed.result, records: failed.records });
     }
