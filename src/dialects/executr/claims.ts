@@ -86,8 +86,9 @@ export class Claims {
       } catch (error) {
         const isPassing = error instanceof StoreUnavailableError || error instanceof OverloadedError;
         if (!isPassing || signal.aborted || performance.now() + RETRY_MS > deadline) throw error;
+        await pause(RETRY_MS, signal);
+        if (signal.aborted) throw error;
       }
-      await pause(RETRY_MS, signal);
     }
   }
 

@@ -3,10 +3,11 @@
  * the claims of this server, and only a shortcut: the engine judges, and what is not here is read.
  */
 
-/** A job under the number of one attempt. */
+/** A job under the number of one attempt, and whose attempt that is. */
 export interface Holding {
   readonly id: number;
   readonly attempt: number;
+  readonly workerId: string | null;
 }
 
 /** Enough for every job that runs at one time, and their repeats; the least recently used one goes first. */

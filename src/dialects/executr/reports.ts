@@ -34,13 +34,13 @@ export class Reports {
   }
 
   /** An executor was given this job. */
-  claimed({ id, key, attempt }: Pick<Job, "id" | "key" | "attempt">): void {
-    this.#holdings.set(key, { id, attempt });
+  claimed(job: Job): void {
+    this.#learn(job);
   }
 
   /** The executor is alive and runs the job. @throws AbsentError, RefusedError */
   async heartbeat(key: string, executorId: string): Promise<void> {
-    let holding = this.#holdings.get(key);
+    let holding = this.#known(key, executorId);
     for (;;) {
       if (holding !== null && (await this.#renew(holding, executorId))) return;
       const job = await this.#views.find(key);
@@ -64,7 +64,12 @@ export class Reports {
       error: report.error_message === undefined ? null : storedOutput(report.error_message),
       outputs: { stdout: storedOutput(report.stdout), stderr: storedOutput(report.stderr) },
     };
-    let holding = this.#holdings.get(key) ?? this.#learn(await this.#views.find(key));
+    let holding = this.#known(key, executorId);
+    if (holding === null) {
+      const job = await this.#views.find(key);
+      if (job.workerId !== executorId) throw noEnd(job, outcome);
+      holding = this.#learn(job);
+    }
     for (;;) {
       const { accepted, isRepeated } = await this.#finish(holding, executorId, ending);
       if (accepted && isRepeated !== true) return;
@@ -75,8 +80,14 @@ export class Reports {
     }
   }
 
+  /** The engine is asked about nobody's jobs but the executor's own. */
+  #known(key: string, executorId: string): Holding | null {
+    const holding = this.#holdings.get(key);
+    return holding?.workerId === executorId ? holding : null;
+  }
+
   #learn(job: Job): Holding {
-    const holding = { id: job.id, attempt: job.attempt };
+    const holding = { id: job.id, attempt: job.attempt, workerId: job.workerId };
     this.#holdings.set(job.key, holding);
     return holding;
   }

@@ -329,3 +329,31 @@ test("limits: 100 where none is given, 1,000 at most", async () => {
 async function drain(): Promise<void> {
   await server.api.post("/jobs/bulk/cancel", { status: "pending" });
 }
+
+test("every call is described in the OpenAPI document, with its body and answers", async () => {
+  const response = await fetch(`${server.url}/openapi.json`);
+  const { paths }: { paths: Record<string, Record<string, { responses: object }>> } = await response.json();
+  const described = Object.entries(paths).flatMap(([path, operations]) =>
+    path.startsWith("/api/v1/")
+      ? Object.entries(operations).map(
+          ([method, { responses }]) => `${method} ${path.slice(7)} ${Object.keys(responses).join(" ")}`,
+        )
+      : [],
+  );
+  expect(described.sort()).toEqual([
+    "delete /jobs/{id} 200 204 400 404 503",
+    "get /admin/executors 200 503",
+    "get /admin/stats 200 503",
+    "get /health 200",
+    "get /jobs 200 400 503",
+    "get /jobs/{id} 200 400 404 503",
+    "get /metrics 200",
+    "post /jobs 201 400 413 503",
+    "post /jobs/bulk 201 206 400 413 503",
+    "post /jobs/bulk/cancel 200 400 413 503",
+    "post /jobs/claim 200 204 400 503",
+    "put /jobs/{id}/complete 200 204 400 404 413 503",
+    "put /jobs/{id}/fail 200 204 400 404 413 503",
+    "put /jobs/{id}/heartbeat 200 204 400 404 503",
+  ]);
+});

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { executrDialect } from "../../../src/dialects/executr/executrDialect.ts";
 import { StoreUnavailableError } from "../../../src/domain/errors.ts";
+import { DEFAULT_SERVER_LIMITS } from "../../../src/server/limits.ts";
 import { newJob } from "../../engine/testEngine.ts";
 import { fakeEngine } from "../../server/fakeEngine.ts";
 import { startTestServerWith } from "../../server/testServer.ts";
@@ -132,6 +133,10 @@ test("a claim gives up after its patience with 503, and when its executor leaves
   await asked;
   await Bun.sleep(700);
   expect(tries).toBeLessThanOrEqual(2);
+});
+
+test("connections are kept for longer than the 90 s that executors keep them", () => {
+  expect(DEFAULT_SERVER_LIMITS.idleTimeoutMs).toBeGreaterThanOrEqual(120_000);
 });
 
 test("health is 200 when the store is away", async () => {
