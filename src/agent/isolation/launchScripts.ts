@@ -13,7 +13,11 @@
 
 import { WHOLE_MARKER } from "./bubblewrap.ts";
 
-/** Limits that need no control group. `processes` counts inside a user namespace of its own, else for the whole user. */
+/**
+ * Options before the program. Variables that shells and bubblewrap add are taken away: a job's environment is its own.
+ * Limits here need no control group.
+ * `processes` counts inside a user namespace of its own, else for the whole user.
+ */
 const TAKE_OPTIONS = `
 while [ "$1" != -- ]; do
   value=\${1#*=}
@@ -27,7 +31,8 @@ while [ "$1" != -- ]; do
   esac
   shift
 done
-shift`;
+shift
+unset PWD OLDPWD SHLVL`;
 
 /** Looks for the program as \`execvp\` does: a shell's own search would take its builtins for programs. */
 const LOOK_FOR_PROGRAM = `

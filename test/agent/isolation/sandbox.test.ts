@@ -134,6 +134,24 @@ sandboxTest("nothing of a job's environment reaches what runs outside of its san
   job.verdict = "cancelled";
 });
 
+sandboxTest("an isolated job has the variables of one that is not, and no others", async () => {
+  await using server = new FakeServer();
+  const names = async (options: AgentOptions): Promise<string[]> => {
+    await using _ = await testAgent(server, options);
+    const job = server.add(["env"]);
+    await server.finished(job);
+    const found = server
+      .output(job)
+      .split("\n")
+      .map((line) => line.replace(/=.*/, ""));
+    return found.filter((name) => name !== "" && name !== "_").sort();
+  };
+  const plain = await names({ isolation: "off" });
+  expect(plain).toContain("PATH");
+  expect(await names({ isolation: "required" })).toEqual(plain);
+  expect(await names({ isolation: "off", jobMaxCpuSeconds: 100 })).toEqual(plain);
+});
+
 sandboxTest("exit codes and signals come through as without isolation", async () => {
   await using server = new FakeServer();
   await using _ = await isolatingAgent(server);
