@@ -206,7 +206,7 @@ class Download {
       this.#validator = validatorOf(response);
       await this.#events.onValidator(this.#validator);
     }
-    if (totalBytes !== null) this.#checkSize(totalBytes);
+    if (totalBytes !== null) await this.#checkSize(totalBytes);
     await this.#events.onAnswer(totalBytes, this.#sizeBytes);
     return totalBytes;
   }
@@ -222,7 +222,7 @@ class Download {
       const next = reader === undefined ? undefined : await this.#read(reader, signal);
       if (next === undefined || next.done) break;
       const { value } = next;
-      this.#checkSize(this.#sizeBytes + value.length);
+      await this.#checkSize(this.#sizeBytes + value.length);
       // A slow disk is not the server's fault.
       rest();
       await this.#write(value, (endBytes ?? 0) - this.#sizeBytes);
@@ -247,13 +247,13 @@ class Download {
     }
   }
 
-  #checkSize(bytes: number): void {
+  async #checkSize(bytes: number): Promise<void> {
     const { maxBytes } = this.#limits;
-    if (bytes > maxBytes) {
-      throw new JobFault(
-        `${this.#shown}: larger than the limit of ${maxBytes} bytes (max-binary-bytes, cache-bytes)`,
-      );
-    }
+    if (bytes <= maxBytes) return;
+    await this.#empty();
+    throw new JobFault(
+      `${this.#shown}: larger than the limit of ${maxBytes} bytes (max-binary-bytes, cache-bytes)`,
+    );
   }
 
   async #write(bytes: Uint8Array, missingBytes: number): Promise<void> {
@@ -272,6 +272,7 @@ class Download {
         if (!isDiskFull(error)) throw error;
         const neededBytes = Math.max(missingBytes - written, bytes.length - written);
         if (!(await this.#events.onDiskFull(neededBytes))) {
+          await this.#empty();
           throw new JobFault(`no space is left on the agent's disk for ${this.#shown} (cache-dir)`);
         }
       }

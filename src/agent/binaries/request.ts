@@ -73,12 +73,17 @@ async function send(
   signal: AbortSignal,
 ): Promise<Response> {
   const host = hostOf(url);
-  const address = isIP(host) === 0 ? await resolved(host, url, rules, signal) : host;
-  // To the address that was checked, not to what the name stands for a moment later.
   const target = new URL(url);
   target.username = "";
   target.password = "";
-  target.hostname = isIP(address) === 6 ? `[${address}]` : address;
+  const isName = isIP(host) === 0;
+  const hasProxy = isProxied(url);
+  if (isName && hasProxy) await checkThroughProxy(host, url, rules, signal);
+  else if (isName) {
+    const address = await resolved(host, url, rules, signal);
+    // To the address that was checked, not to what the name stands for a moment later.
+    target.hostname = isIP(address) === 6 ? `[${address}]` : address;
+  }
   try {
     return await fetch(target, {
       headers: {
@@ -91,7 +96,7 @@ async function send(
       decompress: false,
       keepalive: false,
       signal,
-      ...(url.protocol === "https:" && isIP(host) === 0 ? { tls: { serverName: host } } : {}),
+      ...(url.protocol === "https:" && isName && !hasProxy ? { tls: { serverName: host } } : {}),
     });
   } catch (error) {
     signal.throwIfAborted();
@@ -100,6 +105,26 @@ async function send(
       throw new JobFault(`${shownUrl(url)}: the certificate of the other side is not trusted (${text})`);
     }
     throw new TransientError(`${shownUrl(url)}: ${text}`);
+  }
+}
+
+/** Whether the environment names a proxy for such URLs. It wants names, and may connect to what we cannot resolve. */
+function isProxied({ protocol }: URL): boolean {
+  const name = protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
+  return [name, name.toLowerCase()].some((variable) => (process.env[variable] ?? "") !== "");
+}
+
+/** Refuses a name that stands for a refused address here; where it stands for none here, the proxy has to know. */
+async function checkThroughProxy(
+  host: string,
+  url: URL,
+  rules: AddressRules | null,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await resolved(host, url, rules, signal);
+  } catch (error) {
+    if (!(error instanceof TransientError)) throw error;
   }
 }
 

@@ -3,12 +3,15 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../until.ts";
 import { FileHost, head } from "./fileHost.ts";
@@ -185,6 +188,48 @@ describe("making room", () => {
     const left = newFile();
     (await cache.hold(left.url, left.sum)).release();
     expect(existsSync(stale)).toBe(false);
+  });
+});
+
+/** A small disk of its own, where the system lets us have one. */
+function smallDisk(kibibytes: number): (Disposable & { path: string }) | null {
+  const path = mkdtempSync(join(tmpdir(), "yardmaster-disk-"));
+  const options = `size=${kibibytes}k,mode=700`;
+  const isMounted =
+    process.getuid?.() === 0 &&
+    Bun.spawnSync(["mount", "-t", "tmpfs", "-o", options, "none", path]).exitCode === 0;
+  const remove = () => rmSync(path, { recursive: true, force: true });
+  if (!isMounted) {
+    remove();
+    return null;
+  }
+  return {
+    path,
+    [Symbol.dispose]: () => {
+      Bun.spawnSync(["umount", "-l", path]);
+      remove();
+    },
+  };
+}
+
+describe("a full disk", () => {
+  const probe = smallDisk(64);
+  probe?.[Symbol.dispose]();
+
+  test.skipIf(probe === null)("is a reason to make room, and else to fail with a reason", async () => {
+    using disk = smallDisk(800);
+    using cache = new TestCache({ cacheDir: disk?.path ?? "" });
+    const first = newFile(400_000);
+    (await cache.hold(first.url, first.sum)).release();
+    const second = newFile(600_000);
+    const held = await cache.hold(second.url, second.sum);
+    expect(sha256(readFileSync(held.path))).toBe(second.sum);
+    expect(existsSync(cache.path(first.sum))).toBe(false);
+    // The second one is in use: nothing can go.
+    expect(await faultOf(cache.hold(first.url, first.sum))).toContain("no space is left on the agent's disk");
+    expect(existsSync(`${cache.path(first.sum)}.part`)).toBe(false);
+    held.release();
+    (await cache.hold(first.url, first.sum)).release();
   });
 });
 
