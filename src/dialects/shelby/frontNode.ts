@@ -1,0 +1,65 @@
+/** A node as ShelbyCompute's front ends see it: one of its own agents, or an agent of Yardmaster's. */
+import type { JsonObject } from "../../domain/job.ts";
+import type { Worker } from "../../domain/worker.ts";
+import { objectOr } from "./jobSpec.ts";
+import { QUEUE } from "./submission.ts";
+import { unixSeconds } from "./unixSeconds.ts";
+
+/** Says whether the worker can run ShelbyCompute's jobs. */
+export function isNode({ dialect, kinds, queues }: Worker): boolean {
+  if (dialect === "shelby") return true;
+  return kinds.includes("script") && (queues.includes("*") || queues.includes(QUEUE));
+}
+
+/** Says whether the node was heard from lately. */
+export function isActive(node: Worker, now: number, nodeTimeoutMs: number): boolean {
+  return now - node.lastSeenAt < nodeTimeoutMs;
+}
+
+export function frontNode(node: Worker, now: number, nodeTimeoutMs: number) {
+  const lastSeen = unixSeconds(node.lastSeenAt);
+  return {
+    nodeId: node.id,
+    status: isActive(node, now, nodeTimeoutMs) ? "active" : "inactive",
+    lastSeen,
+    lastSeenAgo: Math.max(0, unixSeconds(now) - lastSeen),
+    specs: specsOf(node),
+  };
+}
+
+/** What ShelbyCompute's agents said of themselves; of Yardmaster's own, what is known, in the same words. */
+export function specsOf(node: Worker): JsonObject {
+  if (node.dialect === "shelby") return objectOr(node.details.specs);
+  const { cpu, accelerators, memoryMb } = node.capacity;
+  return {
+    cpuUsage: null,
+    ramUsage: null,
+    totalRAM_GB: memoryMb === 0 ? null : Math.round((memoryMb / 1_024) * 10) / 10,
+    os: null,
+    platform: null,
+    processor: null,
+    cpuCount: cpu,
+    gpuCount: accelerators,
+  };
+}
+
+/** Number of the node's GPUs; null where it does not tell. */
+export function gpusOf(node: Worker): number | null {
+  const specs = specsOf(node);
+  for (const name of ["gpuCount", "gpus", "totalGpus", "gpu_count"]) {
+    const value = specs[name];
+    if (typeof value === "number" && Number.isFinite(value) && value >= 0) return Math.floor(value);
+    if (Array.isArray(value)) return value.length;
+  }
+  return null;
+}
+
+/** How busy the node's GPUs are, in percent; null where it does not tell. */
+export function gpuUsageOf(node: Worker): number | null {
+  const specs = specsOf(node);
+  for (const name of ["gpuUsage", "gpuUtilization", "gpu_usage"]) {
+    const value = specs[name];
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+  }
+  return null;
+}

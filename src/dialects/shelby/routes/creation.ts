@@ -1,0 +1,109 @@
+/** Creating jobs, and uploading their scripts before or after. */
+import { z } from "zod";
+import { InvalidInputError, NotFoundError } from "../../../domain/errors.ts";
+import type { Engine } from "../../../engine/engine.ts";
+import { ok } from "../../answers.ts";
+import type { Route } from "../../route.ts";
+import { whatsnextRoute as fastApiRoute } from "../../whatsnext/route.ts";
+import { DEFAULT_ENTRYPOINT } from "../jobSpec.ts";
+import { RefusedError } from "../refusals.ts";
+import * as schema from "../schemas.ts";
+import type { Scripts } from "../scripts.ts";
+import type { ShelbySettings } from "../shelbySettings.ts";
+import { newJobOf } from "../submission.ts";
+
+const TAGS = ["shelbycompute: jobs"];
+const DEFAULT_MINUTES = 5;
+
+export interface CreationRoutesOptions {
+  readonly engine: Engine;
+  readonly scripts: Scripts;
+  readonly settings: ShelbySettings;
+}
+
+export function creationRoutes({ engine, scripts, settings }: CreationRoutesOptions): Route[] {
+  return [
+    ...fastApiRoute({
+      id: "shelbyCreateJob",
+      method: "POST",
+      path: "/api/jobs/create",
+      summary: "Create a job",
+      description:
+        "A script that was uploaded under its id is its script. Without one it is offered to nodes when its script arrives, or after a short time without.",
+      tags: TAGS,
+      body: schema.newJob,
+      responses: {
+        200: { description: "created", schema: schema.done({ jobId: z.string() }) },
+        ...schema.errors(400, 422, 503),
+      },
+      handler: async ({ body }) => {
+        const key = body.jobId === undefined || body.jobId === "" ? null : body.jobId;
+        const upload = key === null ? null : await scripts.waitingFor(key);
+        if (key !== null && (await isTaken(engine, key))) throw new RefusedError("Job already exists");
+        const spec = {
+          datasetName: body.datasetName,
+          datasetUrl: body.datasetUrl ?? null,
+          datasetHash: body.datasetHash ?? null,
+          runtimeMinutesEstimate: body.runtimeMinutesEstimate ?? DEFAULT_MINUTES,
+          meta: body.meta ?? {},
+          upload,
+        };
+        const runAt = upload === null ? Date.now() + settings.scriptGraceMs : null;
+        const { jobs } = await submit(engine, newJobOf(key, spec, runAt));
+        const [job] = jobs;
+        if (job === undefined) throw new Error("the engine answered without the job");
+        if (key !== null) {
+          if (upload !== null) await scripts.forget(key);
+          // It may have come meanwhile, from somebody who did not see the job yet.
+          else await scripts.bindWaiting(key);
+        }
+        return ok({ status: "ok", jobId: job.key });
+      },
+    }),
+    ...fastApiRoute({
+      id: "shelbyUploadScript",
+      method: "POST",
+      path: "/api/jobs/upload-script",
+      summary: "Upload a job's script, before or after the job is created",
+      description: "Replaces an earlier one as long as the job is pending.",
+      tags: TAGS,
+      body: schema.upload,
+      responses: {
+        200: { description: "kept", schema: schema.done({ message: z.string(), jobId: z.string() }) },
+        ...schema.errors(400, 422, 503),
+      },
+      handler: async ({ body }) => {
+        const { jobId, script, requirements, entrypoint } = body;
+        await scripts.upload(jobId, script, {
+          requirements: requirements ?? "",
+          entrypoint:
+            entrypoint === undefined || entrypoint === null || entrypoint === ""
+              ? DEFAULT_ENTRYPOINT
+              : entrypoint,
+        });
+        return ok({ status: "ok", message: "Script uploaded successfully", jobId });
+      },
+    }),
+  ];
+}
+
+/** Ids are looked up over all APIs: one that another API's job has would find that job. */
+async function isTaken(engine: Engine, key: string): Promise<boolean> {
+  try {
+    await engine.read.job(key);
+    return true;
+  } catch (error) {
+    if (error instanceof NotFoundError) return false;
+    throw error;
+  }
+}
+
+async function submit(engine: Engine, job: ReturnType<typeof newJobOf>) {
+  try {
+    return await engine.submit({ jobs: [job], idempotency: null });
+  } catch (error) {
+    // The id is all that the engine can refuse here.
+    if (error instanceof InvalidInputError) throw new RefusedError("Job already exists");
+    throw error;
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * The ShelbyCompute API, as its provider agents and front ends know it. Its jobs are ordinary jobs of the kind
+ * `script` in the queue `shelby`: its own agents take them by polling and acknowledging, Yardmaster's agents by
+ * claiming.
+ */
+import type { Engine } from "../../engine/engine.ts";
+import type { BlobStore } from "../../store/blobs/blobStore.ts";
+import type { Dialect } from "../dialect.ts";
+import { errorAnswer } from "./errors.ts";
+import { Nodes } from "./nodes.ts";
+import { creationRoutes } from "./routes/creation.ts";
+import { jobRoutes } from "./routes/jobs.ts";
+import { logRoutes } from "./routes/logs.ts";
+import { nodeRoutes } from "./routes/nodes.ts";
+import { overviewRoutes } from "./routes/overview.ts";
+import { workRoutes } from "./routes/work.ts";
+import { Scripts } from "./scripts.ts";
+import { DEFAULT_SHELBY_SETTINGS, type ShelbySettings } from "./shelbySettings.ts";
+import { ShelbyViews } from "./views.ts";
+
+export interface ShelbyDialectOptions extends Partial<ShelbySettings> {
+  readonly engine: Engine;
+  /** Where the native API keeps its artifacts: agents fetch scripts from there. */
+  readonly blobs: BlobStore;
+}
+
+/** Builds the ShelbyCompute API. What is absent is as in `DEFAULT_SHELBY_SETTINGS`. */
+export function shelbyDialect({ engine, blobs, ...options }: ShelbyDialectOptions): Dialect {
+  const settings: ShelbySettings = { ...DEFAULT_SHELBY_SETTINGS, ...options };
+  const views = new ShelbyViews({ engine, nodeTimeoutMs: settings.nodeTimeoutMs });
+  const nodes = new Nodes({ engine });
+  const scripts = new Scripts({ engine, blobs, findJob: (jobId) => views.findJob(jobId) });
+  return {
+    name: "shelby",
+    title: "ShelbyCompute",
+    description:
+      'JSON with camelCase names and times in Unix seconds. Every path answers with and without a slash at its end. Unknown fields and parameters are ignored. Errors are `{"detail": …}`.',
+    prefixes: ["/api/", "/ws/"],
+    routes: [
+      ...overviewRoutes({ engine, views, settings }),
+      ...jobRoutes({ engine, views, scripts }),
+      ...creationRoutes({ engine, scripts, settings }),
+      ...nodeRoutes({ nodes, views }),
+      ...logRoutes({ engine, views }),
+      ...workRoutes({ engine, views, nodes, scripts, settings }),
+    ],
+    schemas: {},
+    errors: errorAnswer,
+  };
+}
