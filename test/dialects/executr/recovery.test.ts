@@ -166,7 +166,7 @@ test("executors are active for 30 s after they were heard from", async () => {
 
 test("a restart under 100 running jobs: none that heartbeats is recovered, silent ones are after a full lease", async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-executr-"));
-  const options = { dataDir, dialect: { leaseMs: 1_500 } };
+  const options = { dataDir, dialect: { leaseMs: 3_000 } };
   const beating: [string, string][] = [];
   let silent = "";
   try {
