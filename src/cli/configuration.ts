@@ -78,6 +78,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     apiKey: optional("apiKey", s.apiKey),
     listen: required("listen", s.listen),
     data: required("data", s.data),
+    store: optional("store", s.store),
     insecure: required("insecure", s.insecure),
     apiKeys: required("apiKeys", s.apiKeys),
     maxTokenLifetimeMs: required("maxTokenLifetimeMs", s.maxTokenLifetimeMs),

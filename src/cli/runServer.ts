@@ -56,6 +56,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
   failed.catch(() => {});
   const engine = await openEngine({
     dataDir,
+    storeUrl: values.store,
     settings: {
       leaseMs: values.leaseMs,
       retainSucceededMs: values.retainSucceededMs,

@@ -59,6 +59,22 @@ export function text(placeholder: string, allowed: string): SettingKind<string> 
   };
 }
 
+/** The address of a PostgreSQL database. */
+export function databaseUrl(): SettingKind<string> {
+  const allowed = "the address of a PostgreSQL database, such as postgres://user:password@host:5432/database";
+  return {
+    placeholder: "url",
+    isList: false,
+    allowed,
+    read(value) {
+      if (typeof value !== "string" || !/^postgres(ql)?:\/\//.test(value))
+        throw new SettingValueError(`expected ${allowed}`);
+      return value;
+    },
+    show: (value) => value,
+  };
+}
+
 /** One or more texts, as a list or with commas between them. */
 export function texts(placeholder: string, allowed: string): SettingKind<readonly string[]> {
   return {

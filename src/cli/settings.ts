@@ -11,6 +11,7 @@ import {
   byteSize,
   choice,
   choices,
+  databaseUrl,
   durationMs,
   durationMsOrNever,
   headerWords,
@@ -87,6 +88,16 @@ export const SETTINGS = {
     kind: text("dir", "a folder"),
     default: "./yardmaster-data",
     description: "Folder of everything the server keeps. Made when it is not there.",
+  }),
+  store: define({
+    group: "server",
+    key: "store",
+    kind: databaseUrl(),
+    default: null,
+    defaultText: "a file in the data folder",
+    description:
+      "PostgreSQL database that holds the jobs, for any number of servers. Others can read a command line: give the password in a variable, `YARDMASTER_STORE` or `PGPASSWORD`.",
+    isSecret: true,
   }),
   insecure: define({
     group: "server",
@@ -544,6 +555,7 @@ type ValueOf<S> = S extends Setting<infer T> ? T : never;
 /** Settings without a default of their own are null unless somebody sets them. */
 type NullableNames =
   | "apiKey"
+  | "store"
   | "jwtIssuer"
   | "jwtAudience"
   | "jwksUrl"

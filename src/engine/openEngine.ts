@@ -1,8 +1,9 @@
-/** Opens the engine on an embedded store: two threads, one that writes and one that reads. */
+/** Opens the engine on its store: two threads, one that writes and one that reads. */
 import { StoreUnavailableError } from "../domain/errors.ts";
 import { DataDirError } from "../store/sqlite/dataDir.ts";
 import { DEFAULT_ENGINE_SETTINGS, type Engine, type EngineEvent, type EngineSettings } from "./engine.ts";
 import type { EngineWorkerNotice, EngineWorkerStart } from "./remote/engineWorker.ts";
+import type { StorePlace } from "./remote/openStore.ts";
 import { RemoteEngine } from "./remote/remoteEngine.ts";
 import { RpcClient } from "./remote/rpcClient.ts";
 
@@ -10,6 +11,8 @@ export { DataDirError };
 
 export interface OpenEngineOptions {
   readonly dataDir: string;
+  /** Address of the PostgreSQL database that holds the jobs; absent or null is a file in the data directory. */
+  readonly storeUrl?: string | null;
   readonly settings?: Partial<EngineSettings>;
   /** Called when the engine cannot go on: its thread ended, or the store is damaged. */
   readonly onFatal?: (message: string) => void;
@@ -17,7 +20,7 @@ export interface OpenEngineOptions {
   readonly onWriteFault?: (reason: string | null) => void;
 }
 
-/** @throws DataDirError when the data directory cannot be used; its message is for the user. */
+/** @throws DataDirError when the data directory or the database cannot be used; its message is for the user. */
 export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const settings: EngineSettings = { ...DEFAULT_ENGINE_SETTINGS, ...options.settings };
   const onFatal = options.onFatal ?? (() => {});
@@ -27,9 +30,10 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
     writeFault = reason;
     options.onWriteFault?.(reason);
   };
-  await begin(worker, { dataDir: options.dataDir, settings }, onFatal, onWriteFault);
+  const place: StorePlace = { dataDir: options.dataDir, storeUrl: options.storeUrl ?? null };
+  await begin(worker, { place, settings }, onFatal, onWriteFault);
   const reader = new Worker(new URL("./remote/readWorker.ts", import.meta.url).href);
-  reader.postMessage({ dataDir: options.dataDir });
+  reader.postMessage(place);
 
   const limits = {
     // Claims that wait count among the calls under way.

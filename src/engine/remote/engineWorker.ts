@@ -1,20 +1,19 @@
 /**
- * The thread of the engine and its store. It opens the store of the data directory it is told, says
+ * The thread of the engine and its store. It opens the store it is told, says
  * `ready` or why not, and then runs the calls that come.
  */
 import { DataDirError } from "../../store/sqlite/dataDir.ts";
-import { SqliteReads } from "../../store/sqlite/sqliteReads.ts";
-import { SqliteStore } from "../../store/sqlite/sqliteStore.ts";
 import type { EngineSettings } from "../engine.ts";
 import { LocalEngine } from "../localEngine.ts";
 import { callEngine } from "./engineCalls.ts";
+import { openReads, openStore, type StorePlace } from "./openStore.ts";
 import { RpcServer } from "./rpcServer.ts";
 
 declare const self: Worker;
 
 /** What the thread is told first. */
 export interface EngineWorkerStart {
-  readonly dataDir: string;
+  readonly place: StorePlace;
   readonly settings: EngineSettings;
 }
 
@@ -41,11 +40,11 @@ self.onmessage = async (event: MessageEvent<string | EngineWorkerStart>) => {
   }
 };
 
-async function open({ dataDir, settings }: EngineWorkerStart): Promise<RpcServer> {
-  const store = new SqliteStore({ dataDir, onCorrupt: (message) => notify({ type: "corrupt", message }) });
+async function open({ place, settings }: EngineWorkerStart): Promise<RpcServer> {
+  const store = await openStore(place, (message) => notify({ type: "corrupt", message }));
   const engine = new LocalEngine({
     store,
-    reads: new SqliteReads(dataDir),
+    reads: await openReads(place),
     settings,
     onWriteFault: (reason) => notify({ type: "writeFault", reason }),
   });

@@ -38,6 +38,8 @@ export interface PostgresStoreOptions {
   readonly foldEveryMs?: number;
   /** How soon claims are told to look again at a line that others held in part. */
   readonly lookAgainMs?: number;
+  /** Called when the store was closed. */
+  readonly onClosed?: () => void;
 }
 
 export const DEFAULT_POSTGRES_OPTIONS = {
@@ -49,6 +51,7 @@ export const DEFAULT_POSTGRES_OPTIONS = {
   reopenEveryMs: 1_000,
   foldEveryMs: 1_000,
   lookAgainMs: 100,
+  onClosed: () => {},
 } as const;
 
 /**
@@ -249,6 +252,7 @@ export class PostgresStore implements Store {
     clearTimeout(this.#lookingAgain);
     await this.#link.close();
     this.#pool.close();
+    this.#options.onClosed();
   }
 }
 
