@@ -203,6 +203,38 @@ test("kill -9 of an agent ends its binaries, and another agent runs the job anew
   server.cancelReady(job);
 });
 
+test("agents that share a cache too small for their jobs run all of them", async () => {
+  using small = temporaryDirectory();
+  const options = { ...PLAIN, cacheDir: small.path, cacheBytes: 60_000, cpu: 4 };
+  await using _first = await testAgent(server, options);
+  await using _second = await testAgent(server, options);
+  const binaries = Array.from({ length: 12 }, (_, at) => script(`# ${"x".repeat(10_000)}\nexit ${at}`));
+  const jobs = Array.from({ length: 120 }, (_, at) => add({ ...binaries[at % 12], args: [] }));
+  for (const [at, job] of jobs.entries()) {
+    expect(await server.finished(job)).toMatchObject({ exitCode: at % 12 });
+  }
+  const sizes = [...new Bun.Glob("**/*").scanSync(small.path)].map(
+    (name) => statSync(join(small.path, name)).size,
+  );
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(60_000);
+});
+
+test.skipIf(process.getuid?.() !== 0)("a binary that fills the disk of its folder fails alone", async () => {
+  using disk = temporaryDirectory();
+  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "none", disk.path]);
+  if (mounted.exitCode !== 0) return;
+  try {
+    await using _agent = await testAgent(server, { ...PLAIN, stateDir: disk.path });
+    const { url, sha256 } = script("cat /dev/zero > full 2>/dev/null; echo left; exit 9");
+    const job = add({ url, sha256 });
+    expect(await server.finished(job)).toMatchObject({ outcome: "failed", exitCode: 9 });
+    expect(server.output(job, "stdout")).toBe("left\n");
+    expect(await server.finished(server.add(["true"]))).toMatchObject({ outcome: "succeeded" });
+  } finally {
+    Bun.spawnSync(["umount", "-l", disk.path]);
+  }
+});
+
 test("the cache holds binaries by their checksums alone, for their owner to read and run", () => {
   for (const prefix of readdirSync(join(cache.path, "sha256"))) {
     for (const name of readdirSync(join(cache.path, "sha256", prefix))) {

@@ -12,7 +12,7 @@ export function sha256(bytes: Uint8Array | string): string {
 }
 
 /** Bytes that look the same nowhere. */
-export function noise(length: number): Uint8Array {
+export function noise(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
   return bytes;
