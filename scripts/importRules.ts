@@ -32,6 +32,7 @@ const CLI_ENTRY_POINTS: readonly string[] = [
   "src/server/access/tokenSecret.ts",
   "src/dialects/whatsnext/whatsnextDialect.ts",
   "src/dialects/executr/executrDialect.ts",
+  "src/dialects/shelby/shelbyDialect.ts",
   "src/engine/openEngine.ts",
   "src/engine/engine.ts",
   "src/store/blobs/directoryBlobStore.ts",

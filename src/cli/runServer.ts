@@ -33,6 +33,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     { startServer },
     { whatsnextDialect },
     { executrDialect },
+    { shelbyDialect },
     { newApiKey },
     keyFiles,
     { tokenSecretPath },
@@ -42,6 +43,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     import("../server/startServer.ts"),
     import("../dialects/whatsnext/whatsnextDialect.ts"),
     import("../dialects/executr/executrDialect.ts"),
+    import("../dialects/shelby/shelbyDialect.ts"),
     import("../server/access/apiKey.ts"),
     import("../server/access/keyFile.ts"),
     import("../server/access/tokenSecret.ts"),
@@ -70,9 +72,19 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     onFatal: (message) => reject(new ExitError(EXIT.failed, `the store failed: ${message}`)),
   });
   try {
+    const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
+    const shelby = shelbyDialect({
+      engine,
+      blobs,
+      nodeTimeoutMs: values.shelbyNodeTimeoutMs,
+      scriptGraceMs: values.shelbyScriptGraceMs,
+      offerMs: values.shelbyOfferMs,
+      requiresSignatures: values.requireSignatures,
+      onFault: (error) => logger.error({ err: error }, "a live stream failed"),
+    });
     const server = await startServer({
       engine,
-      blobs: await openDirectoryBlobStore(join(dataDir, "artifacts")),
+      blobs,
       listen,
       logger,
       dialects: [
@@ -87,6 +99,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
           leaseMs: values.executrLeaseMs,
           maxRecoveries: values.executrMaxRecoveries,
         }),
+        shelby,
       ],
       limits: {
         maxBodyBytes: values.maxBodyBytes,
@@ -113,6 +126,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
       failed,
       async close() {
         await server.close();
+        shelby.close();
         await engine.close();
       },
     };

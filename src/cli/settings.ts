@@ -276,6 +276,37 @@ export const SETTINGS = {
     description:
       "How often a job submitted through Executr's API is put back because its executor vanished, before that counts as a failure.",
   }),
+  shelbyNodeTimeoutMs: define({
+    group: "server",
+    key: "shelby-node-timeout-ms",
+    kind: durationMs(1_000),
+    default: 60_000,
+    description:
+      "How long a ShelbyCompute node may be silent: then it is not active, and its jobs go to other nodes.",
+  }),
+  shelbyScriptGraceMs: define({
+    group: "server",
+    key: "shelby-script-grace-ms",
+    kind: durationMs(0),
+    default: 2_000,
+    description:
+      "How long a ShelbyCompute job that was created without a script waits for one before nodes can take it without.",
+  }),
+  shelbyOfferMs: define({
+    group: "server",
+    key: "shelby-offer-ms",
+    kind: durationMs(0),
+    default: 3_000,
+    description: "How long a job that a ShelbyCompute node was shown by a poll is shown to no other node.",
+  }),
+  requireSignatures: define({
+    group: "server",
+    key: "require-signatures",
+    kind: toggle(),
+    default: false,
+    description:
+      "Take acknowledgements of ShelbyCompute nodes only with a signature under the handshake key that the node registered.",
+  }),
   retainSucceededMs: define({
     group: "server",
     key: "retain-succeeded-ms",

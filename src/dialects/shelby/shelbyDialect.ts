@@ -7,6 +7,8 @@ import type { Engine } from "../../engine/engine.ts";
 import type { BlobStore } from "../../store/blobs/blobStore.ts";
 import type { Dialect } from "../dialect.ts";
 import { errorAnswer } from "./errors.ts";
+import type { LiveLimits } from "./live/liveLimits.ts";
+import { shelbyLive } from "./live/shelbyLive.ts";
 import { Nodes } from "./nodes.ts";
 import { creationRoutes } from "./routes/creation.ts";
 import { jobRoutes } from "./routes/jobs.ts";
@@ -22,14 +24,26 @@ export interface ShelbyDialectOptions extends Partial<ShelbySettings> {
   readonly engine: Engine;
   /** Where the native API keeps its artifacts: agents fetch scripts from there. */
   readonly blobs: BlobStore;
+  /** Limits of the live streams; what is absent is as in `DEFAULT_LIVE_LIMITS`. */
+  readonly live?: Partial<LiveLimits>;
+  /** Told of faults of the server itself in what runs beside requests. */
+  readonly onFault?: (error: unknown) => void;
+}
+
+/** The API, with what runs beside its requests. */
+export interface ShelbyDialect extends Dialect {
+  /** Ends the live streams. */
+  close(): void;
 }
 
 /** Builds the ShelbyCompute API. What is absent is as in `DEFAULT_SHELBY_SETTINGS`. */
-export function shelbyDialect({ engine, blobs, ...options }: ShelbyDialectOptions): Dialect {
+export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
+  const { engine, blobs, live: limits = {}, onFault = () => {}, ...options } = all;
   const settings: ShelbySettings = { ...DEFAULT_SHELBY_SETTINGS, ...options };
   const views = new ShelbyViews({ engine, nodeTimeoutMs: settings.nodeTimeoutMs });
   const nodes = new Nodes({ engine });
   const scripts = new Scripts({ engine, blobs, findJob: (jobId) => views.findJob(jobId) });
+  const live = shelbyLive({ engine, views, limits, onFault });
   return {
     name: "shelby",
     title: "ShelbyCompute",
@@ -43,8 +57,11 @@ export function shelbyDialect({ engine, blobs, ...options }: ShelbyDialectOption
       ...nodeRoutes({ nodes, views }),
       ...logRoutes({ engine, views }),
       ...workRoutes({ engine, views, nodes, scripts, settings }),
+      ...live.routes,
     ],
+    sockets: live.sockets,
     schemas: {},
     errors: errorAnswer,
+    close: () => live.close(),
   };
 }

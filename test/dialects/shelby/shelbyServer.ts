@@ -65,9 +65,8 @@ export async function startShelby(
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-shelby-"));
   const engine = await openEngine({ dataDir, ...(options.engine ? { settings: options.engine } : {}) });
   const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
-  const server = await startTestServerWith(engine, {
-    dialects: [shelbyDialect({ engine, blobs, ...options.dialect })],
-  });
+  const dialect = shelbyDialect({ engine, blobs, ...options.dialect });
+  const server = await startTestServerWith(engine, { dialects: [dialect] });
   const call = async (method: string, path: string, body?: unknown): Promise<Answer> => {
     const response = await fetch(`${server.url}${path}`, {
       method,
@@ -111,6 +110,7 @@ export async function startShelby(
       (await call("GET", `/api/frontend/jobs/${encodeURIComponent(jobId)}`)).body.status,
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
+      dialect.close();
       await engine.close();
       await rm(dataDir, { recursive: true, force: true });
     },
