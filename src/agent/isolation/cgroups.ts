@@ -27,6 +27,8 @@ const OWN_MEMORY_BYTES = 16 * 1024 * 1024;
 /** Their number. */
 const OWN_PROCESSES = 4;
 
+const CLOSE_TIMEOUT_MS = 5_000;
+
 /** What the machine offers: groups, or the reason why there are none. */
 export type CgroupOffer = { readonly groups: Cgroups } | { readonly reason: string };
 
@@ -183,7 +185,8 @@ export class Cgroups {
 
   /** Removes the agent's folders; one that is not empty stays for the next run. */
   async close(): Promise<void> {
-    await this.settled();
+    // A process that hangs in the kernel must not hold up the agent's end.
+    await Promise.race([this.settled(), Bun.sleep(CLOSE_TIMEOUT_MS)]);
     for (const { path } of this.folders) {
       killAll(path);
       removeIfEmpty(path);

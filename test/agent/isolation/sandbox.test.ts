@@ -299,6 +299,17 @@ cgroupTest("CPU time is limited, of one process and of many short ones", async (
   }
 });
 
+sandboxTest("an agent that isolates all it runs says so with a label, another does not", async () => {
+  const labels = async (options: AgentOptions): Promise<unknown> => {
+    await using server = new FakeServer();
+    await using test = await testAgent(server, { labels: { team: "ml" }, ...options });
+    await test.agent.registered;
+    return [...server.workers.values()][0]?.labels;
+  };
+  expect(await labels({ isolation: "required" })).toEqual({ isolation: "bubblewrap", team: "ml" });
+  expect(await labels({ isolation: "auto" })).toEqual({ team: "ml" });
+});
+
 test("with auto and nothing that has to be isolated, jobs run as they are", async () => {
   await using server = new FakeServer();
   await using _ = await testAgent(server, { kinds: ["command"] });
