@@ -16,7 +16,7 @@ import type { EndReason } from "./supervisedProcess.ts";
 /** After the system refused a process, nothing is claimed for this long. */
 const BUSY_PAUSE_MS = 1_000;
 /** Jobs that may prepare, such as download what they run, while their slots serve others. */
-const MAX_PREPARING = 16;
+const MAX_PREPARING = 8;
 
 export interface DispatcherOptions {
   readonly services: RunServices;

@@ -7,6 +7,8 @@ import { type ServerLink, StoppedError } from "./serverLink.ts";
 
 /** Results in one request. */
 const MAX_RESULTS = 500;
+/** Bytes of what jobs left as their results in one request, which a server limits; a single result may be larger. */
+const MAX_RESULT_BYTES = 2 * 1024 * 1024;
 /** Least time between two requests: under load results gather, a lone one goes at once. */
 const INTERVAL_MS = 10;
 
@@ -54,8 +56,10 @@ export class ResultSender {
 
   async #send(): Promise<void> {
     const results: JobResult[] = [];
+    let bytes = 0;
     for (const [key, result] of this.#waiting) {
-      if (results.length >= MAX_RESULTS) break;
+      bytes += result.result === undefined ? 0 : JSON.stringify(result.result).length;
+      if (results.length >= MAX_RESULTS || (bytes > MAX_RESULT_BYTES && results.length > 0)) break;
       results.push(result);
       this.#waiting.delete(key);
     }
