@@ -56,8 +56,14 @@ export function liesIn(path: string, folder: string): boolean {
 /** Options of bubblewrap, without its own name and without the job's command. */
 export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[] {
   const isRoot = (path: string): boolean => path === "/";
+  // A file of the job's inside of what is hidden is shown over the cover; any other lies below the covers.
+  const isCovered = (path: string): boolean =>
+    view.hidden.some((hidden) => hidden.isDirectory && liesIn(path, hidden.path));
   const bound = [
-    ...view.readOnly.map((path) => ({ flag: "--ro-bind", path })),
+    ...[...view.readOnly, ...job.reads.filter((path) => !isCovered(path))].map((path) => ({
+      flag: "--ro-bind",
+      path,
+    })),
     ...view.writable.map((path) => ({ flag: "--bind", path })),
   ].sort((a, b) => a.path.length - b.path.length);
   const binds = (wanted: (path: string) => boolean): string[] =>
@@ -91,7 +97,7 @@ export function bubblewrapArguments(view: SandboxView, job: SandboxJob): string[
       isDirectory ? ["--tmpfs", path] : ["--ro-bind", "/dev/null", path],
     ),
     ...["--bind", job.workspace, job.workspace],
-    ...job.reads.flatMap((path) => ["--ro-bind", path, path]),
+    ...job.reads.filter(isCovered).flatMap((path) => ["--ro-bind", path, path]),
     // Last: the places of the binds above are made in them.
     ...hiddenFolders.flatMap((path) => ["--remount-ro", path]),
     ...(bound.some(({ path }) => isRoot(path)) ? [] : ["--remount-ro", "/"]),

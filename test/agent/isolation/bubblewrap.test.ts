@@ -70,6 +70,20 @@ describe("the arguments of bubblewrap", () => {
     expect(bind).toBeLessThan(indexOf(argv, "--remount-ro", "/opt/agent"));
   });
 
+  test("what a job reads is shown, but no secret in it, unless it is the very file inside of what is hidden", () => {
+    const hidden = [{ path: "/lib/python/agent", isDirectory: true }];
+    const reads = ["/lib/python", "/lib/python/agent/cache/abc"];
+    const argv = bubblewrapArguments({ ...VIEW, hidden }, { ...JOB, reads });
+    const order = [
+      indexOf(argv, "--ro-bind", "/lib/python", "/lib/python"),
+      indexOf(argv, "--tmpfs", "/lib/python/agent"),
+      indexOf(argv, "--ro-bind", "/lib/python/agent/cache/abc"),
+      indexOf(argv, "--remount-ro", "/lib/python/agent"),
+    ];
+    expect(order.every((at) => at >= 0)).toBe(true);
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+  });
+
   test("a path that is bound lies over the folder around it, and over /tmp", () => {
     const argv = bubblewrapArguments(
       { ...VIEW, readOnly: ["/tmp/data/in", "/"], writable: ["/tmp/data"] },
