@@ -130,15 +130,22 @@ export class PostgresReads implements StoreReads {
     return withPatience(once, { patienceMs: this.#patienceMs, isOver: () => this.#isClosed });
   }
 
-  async findJob(ref: JobRef): Promise<Job | null> {
-    const rows =
-      typeof ref === "number"
-        ? await this.#read<WholeRow>(`${WHOLE} WHERE id = $1`, [ref])
-        : await this.#read<WholeRow>(
-            `${WHOLE} WHERE id = (SELECT one.id FROM job_details AS one WHERE one.key = $1 ORDER BY one.dialect LIMIT 1)`,
-            [ref],
-          );
-    return (await this.#toJobs(rows))[0] ?? null;
+  async findJob(ref: JobRef, dialect?: DialectName): Promise<Job | null> {
+    const [job] = await this.#toJobs(await this.#findRows(ref, dialect));
+    return job === undefined || (dialect !== undefined && job.dialect !== dialect) ? null : job;
+  }
+
+  #findRows(ref: JobRef, dialect: DialectName | undefined) {
+    if (typeof ref === "number") return this.#read<WholeRow>(`${WHOLE} WHERE id = $1`, [ref]);
+    return dialect === undefined
+      ? this.#read<WholeRow>(
+          `${WHOLE} WHERE id = (SELECT one.id FROM job_details AS one WHERE one.key = $1 ORDER BY one.dialect LIMIT 1)`,
+          [ref],
+        )
+      : this.#read<WholeRow>(
+          `${WHOLE} WHERE id = (SELECT one.id FROM job_details AS one WHERE one.key = $1 AND one.dialect = $2)`,
+          [ref, dialectCode.encode(dialect)],
+        );
   }
 
   async #toJobs(rows: readonly WholeRow[]): Promise<Job[]> {

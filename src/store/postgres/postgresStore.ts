@@ -71,8 +71,8 @@ const TRANSACTION_SETTINGS = {
   enable_mergejoin: "off",
   enable_bitmapscan: "off",
   jit: "off",
-  // A server that is stopped in the middle of a transaction must not hold jobs for ever.
-  idle_in_transaction_session_timeout: "60000",
+  // A server that is stopped in the middle of a transaction must not hold up the others, who may wait for its jobs.
+  idle_in_transaction_session_timeout: "10000",
 };
 
 /** What is written here is found again without it: a later commit that names a shape flushes the shape too. */

@@ -249,6 +249,9 @@ export class PostgresTransaction implements Transaction {
   workers(ids: readonly string[] | null) {
     return this.#workers.list(ids);
   }
+  forgottenWorkers(before: number, limit: number) {
+    return this.#workers.forgotten(before, limit);
+  }
   deleteWorkers(ids: readonly string[]): void {
     this.#workers.delete(ids);
   }

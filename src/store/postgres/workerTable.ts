@@ -102,6 +102,17 @@ export class WorkerTable {
     return ids.flatMap((id) => byId.get(id) ?? []);
   }
 
+  /** Those that never registered, hold nothing and were not heard from since `before`, oldest first. */
+  async forgotten(before: number, limit: number): Promise<string[]> {
+    const rows = await this.#statements.read<{ id: string }>(
+      `SELECT id FROM workers WHERE is_implicit = 1 AND last_seen_at < $1
+         AND NOT EXISTS (SELECT FROM leases WHERE leases.worker_id = ANY (ARRAY[workers.id]))
+       ORDER BY last_seen_at, id LIMIT $2`,
+      [before, limit],
+    );
+    return rows.map((row) => row.id);
+  }
+
   delete(ids: readonly string[]): void {
     if (ids.length === 0) return;
     this.#statements.write("DELETE FROM workers WHERE id = ANY($1::text[])", [texts(ids)]);
