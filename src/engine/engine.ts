@@ -380,7 +380,8 @@ export interface JobTally {
 
 /** Everything that only looks. Methods with a `JobRef` throw `NotFoundError` for an unknown one. */
 export interface Reads {
-  job(job: JobRef): Promise<Job>;
+  /** By dialect and key, jobs of other dialects are not there; a bare key is looked for in all of them. */
+  job(job: JobRef | { readonly dialect: DialectName; readonly key: string }): Promise<Job>;
   jobs(
     filter: JobFilter,
     page: {
@@ -521,6 +522,8 @@ export interface EngineSettings {
   readonly retainSucceededMs: number | null;
   readonly retainFailedMs: number | null;
   readonly retainCancelledMs: number | null;
+  /** How long workers that never registered are remembered after they were last heard from. */
+  readonly retainWorkersMs: number;
   /** First pause before a failed attempt is repeated; doubled each time. */
   readonly retryBackoffMs: number;
   readonly retryBackoffMaxMs: number;
@@ -540,6 +543,7 @@ export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   retainSucceededMs: 7 * 86_400_000,
   retainFailedMs: 30 * 86_400_000,
   retainCancelledMs: 7 * 86_400_000,
+  retainWorkersMs: 7 * 86_400_000,
   retryBackoffMs: 1_000,
   retryBackoffMaxMs: 3_600_000,
   timeLimitGraceMs: 10_000,

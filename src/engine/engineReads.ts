@@ -18,9 +18,10 @@ export class EngineReads implements StoreOnlyReads {
     this.#store = store;
   }
 
-  async job(ref: JobRef): Promise<Job> {
-    const job = await this.#store.findJob(ref);
-    if (job === null) throw new NotFoundError("job", ref);
+  async job(ref: Parameters<Reads["job"]>[0]): Promise<Job> {
+    const isNamed = typeof ref === "object";
+    const job = await (isNamed ? this.#store.findJob(ref.key, ref.dialect) : this.#store.findJob(ref));
+    if (job === null) throw new NotFoundError("job", isNamed ? ref.key : ref);
     return job;
   }
 

@@ -304,10 +304,14 @@ export class LocalEngine implements Engine {
     const now = this.#clock();
     if (now - this.#seenStoredAt < SEEN_EVERY_MS) return this.#run("maintain", { seen: [] });
     const seen = [...this.#seen]
-      .filter(([, lastSeenAt]) => lastSeenAt > this.#seenStoredAt)
+      .filter(([, lastSeenAt]) => lastSeenAt >= this.#seenStoredAt)
       .map(([id, lastSeenAt]) => ({ id, lastSeenAt }));
     const answer = await this.#run("maintain", { seen });
     this.#seenStoredAt = now;
+    for (const [id, lastSeenAt] of this.#seen) {
+      // The store knows by now; what is kept here is what may be newer.
+      if (lastSeenAt + this.#settings.workerOfflineMs < now) this.#seen.delete(id);
+    }
     return answer;
   }
 

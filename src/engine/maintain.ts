@@ -27,10 +27,17 @@ export const maintain: Handler<"maintain"> = (context, requests) =>
       await readyDue(context),
       await deleteOld(context),
     ];
+    // Now and then is enough: when there is news of workers.
+    if (seen.length > 0) await forgetWorkers(context);
     await context.tx.pruneIdempotency(context.now - IDEMPOTENCY_KEEP_MS, PER_ROUND);
     await context.ledger.flush();
     return { hasMore: handled.some((count) => count >= PER_ROUND), nextDueAt: await context.tx.nextDueAt() };
   });
+
+async function forgetWorkers({ tx, now, settings }: BatchContext): Promise<void> {
+  const ids = await tx.forgottenWorkers(now - settings.retainWorkersMs, PER_ROUND);
+  if (ids.length > 0) await tx.deleteWorkers(ids);
+}
 
 /** Upkeep that comes so late was held up, and with it the workers' heartbeats. */
 function pauseMs({ maintenanceMs }: EngineSettings): number {

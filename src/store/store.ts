@@ -252,6 +252,8 @@ export interface Transaction {
   setDraining(id: string, isDraining: boolean): Awaitable<void>;
   workers(ids: readonly string[] | null): Awaitable<readonly StoredWorker[]>;
   deleteWorkers(ids: readonly string[]): Awaitable<void>;
+  /** Workers that never registered, hold nothing and were not heard from since `before`. */
+  forgottenWorkers(before: number, limit: number): Awaitable<readonly string[]>;
 
   insertProject(project: Omit<Project, "id">): Awaitable<Project>;
   updateProject(project: Project): Awaitable<void>;
@@ -309,7 +311,8 @@ export interface StoredLogPage {
 
 /** Reads outside of transactions: each sees what was committed before it began. */
 export interface StoreReads {
-  findJob(ref: JobRef): Promise<Job | null>;
+  /** With a dialect, jobs of others are not there: keys are unique in their dialect only. */
+  findJob(ref: JobRef, dialect?: DialectName): Promise<Job | null>;
   listJobs(
     query: JobQuery,
     page: {

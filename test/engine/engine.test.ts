@@ -417,6 +417,17 @@ describe("jobs that are taken away for their age", () => {
 });
 
 describe("workers that never register", () => {
+  test("are forgotten when nothing was heard of them for long", async () => {
+    await yard.dispose();
+    yard = await TestEngine.open({ retainWorkersMs: 60_000 });
+    await yard.claim("once");
+    await yard.pass(50_000);
+    await yard.claim("again");
+    await yard.pass(20_000);
+    await yard.pass(1);
+    expect((await yard.engine.read.workers()).map((worker) => worker.id)).toEqual(["again"]);
+  });
+
   test("are entered as their claims say, and start what they are given at once", async () => {
     await yard.submit({});
     const registerAs = { dialect: "executr", address: "host-1" } as const;

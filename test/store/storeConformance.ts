@@ -120,6 +120,9 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
           ]),
         );
         const job = await opened.reads.findJob("own");
+        expect(await opened.reads.findJob("own", "yardmaster")).toEqual(job);
+        expect(await opened.reads.findJob("own", "executr")).toBeNull();
+        expect(await opened.reads.findJob(first as number, "executr")).toBeNull();
         expect(job).toEqual({
           id: first as number,
           key: "own",
@@ -808,6 +811,36 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await opened.reads.dialectOfWorker("nobody")).toBeNull();
         await commit(async (tx) => tx.deleteWorkers(["w1"]));
         expect(await load()).toEqual([]);
+      });
+    });
+
+    describe("workers that never registered", () => {
+      test("are found when nothing was heard of them for long, unless they hold something", async () => {
+        const base = {
+          name: "w",
+          address: null,
+          capacity: SHAPE.resources,
+          labels: {},
+          queues: [],
+          kinds: [],
+        };
+        const worker = { ...base, dialect: "executr" as const, details: {}, isImplicit: true };
+        await commit(async (tx) => {
+          await tx.upsertWorkers([
+            { ...worker, id: "old", now: 10 },
+            { ...worker, id: "older", now: 5 },
+            { ...worker, id: "holds", now: 5 },
+            { ...worker, id: "new", now: 90 },
+            { ...worker, id: "registered", now: 5, isImplicit: false },
+          ]);
+          await insert(tx, [{}]);
+          await update(tx, 1, { state: "leased", workerId: "holds", attempt: 1, leaseMs: 10 });
+          await tx.putLeases([{ jobId: 1, workerId: "holds", attempt: 1, expiresAt: 900, deadlineAt: null }]);
+        });
+        await commit(async (tx) => {
+          expect(await tx.forgottenWorkers(50, 9)).toEqual(["older", "old"]);
+          expect(await tx.forgottenWorkers(5, 9)).toEqual([]);
+        });
       });
     });
 

@@ -21,8 +21,7 @@ export class JobViews {
    */
   async find(id: string): Promise<Job> {
     try {
-      const job = await this.#read.job(id);
-      if (job.dialect === "executr") return job;
+      return await this.#read.job({ dialect: "executr", key: id });
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
     }

@@ -1,5 +1,4 @@
 /** What ShelbyCompute's front ends look at, as its answers and its live streams show it. */
-import { NotFoundError } from "../../domain/errors.ts";
 import type { Job, JobState } from "../../domain/job.ts";
 import type { Worker } from "../../domain/worker.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -40,9 +39,7 @@ export class ShelbyViews {
 
   /** @throws NotFoundError for a job that is not one of this API */
   async findJob(jobId: string): Promise<Job> {
-    const job = await this.#options.engine.read.job(jobId);
-    if (job.dialect !== "shelby") throw new NotFoundError("job", jobId);
-    return job;
+    return this.#options.engine.read.job({ dialect: "shelby", key: jobId });
   }
 
   job(job: Job): ReturnType<typeof frontJob> {

@@ -69,6 +69,7 @@ export class SqliteReads implements StoreReads {
   readonly #shapes: ShapeTable;
   readonly #jobById: Statement<JobRow, [number]>;
   readonly #jobByKey: Statement<JobRow, [string]>;
+  readonly #jobByKeyOfDialect: Statement<JobRow, [string, number]>;
   readonly #dialectOfWorker: Statement<{ dialect: number }, [string]>;
   readonly #edgesOf: Statement<{ depends_on: number }, [number]>;
 
@@ -80,13 +81,24 @@ export class SqliteReads implements StoreReads {
     this.#shapes = new ShapeTable(this.#db, { canWrite: false });
     this.#jobById = this.#db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`);
     this.#jobByKey = this.#db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE key = ? LIMIT 1`);
+    this.#jobByKeyOfDialect = this.#db.prepare(
+      `SELECT ${JOB_COLUMNS} FROM jobs WHERE key = ? AND dialect = ?`,
+    );
     this.#dialectOfWorker = this.#db.prepare("SELECT dialect FROM workers WHERE id = ?");
     this.#edgesOf = this.#db.prepare("SELECT depends_on FROM edges WHERE job_id = ? ORDER BY depends_on");
   }
 
-  async findJob(ref: JobRef): Promise<Job | null> {
-    const row = typeof ref === "number" ? this.#jobById.get(ref) : this.#jobByKey.get(ref);
-    return row === null ? null : this.#toJob(row);
+  async findJob(ref: JobRef, dialect?: DialectName): Promise<Job | null> {
+    const row = this.#findRow(ref, dialect);
+    if (row === null || (dialect !== undefined && row.dialect !== dialectCode.encode(dialect))) return null;
+    return this.#toJob(row);
+  }
+
+  #findRow(ref: JobRef, dialect: DialectName | undefined): JobRow | null {
+    if (typeof ref === "number") return this.#jobById.get(ref);
+    return dialect === undefined
+      ? this.#jobByKey.get(ref)
+      : this.#jobByKeyOfDialect.get(ref, dialectCode.encode(dialect));
   }
 
   async listJobs(query: JobQuery, page: Parameters<StoreReads["listJobs"]>[1]) {

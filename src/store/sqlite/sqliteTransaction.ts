@@ -259,6 +259,10 @@ export class SqliteTransaction implements Transaction {
   workers(ids: readonly string[] | null): readonly StoredWorker[] {
     return this.#workers.list(ids);
   }
+  forgottenWorkers(before: number, limit: number): readonly string[] {
+    const seen = this.#workers.unseen(before, limit);
+    return seen.filter((id) => this.#memory.heldBy(id, 0).count === 0);
+  }
   deleteWorkers(ids: readonly string[]): void {
     this.#workers.delete(ids);
   }

@@ -16,6 +16,7 @@ export class WorkerTable {
   readonly #touch: Statement<unknown, [number, string]>;
   readonly #countResults: Statement<unknown, [number, number, string]>;
   readonly #setDraining: Statement<unknown, [number, string]>;
+  readonly #unseen: Statement<{ id: string }, [number, number]>;
   readonly #all: Statement<WorkerRow, []>;
   readonly #one: Statement<WorkerRow, [string]>;
   readonly #delete: Statement<unknown, [string]>;
@@ -36,6 +37,9 @@ export class WorkerTable {
       "UPDATE workers SET succeeded = succeeded + ?, failed = failed + ? WHERE id = ?",
     );
     this.#setDraining = db.prepare("UPDATE workers SET is_draining = ? WHERE id = ?");
+    this.#unseen = db.prepare(
+      "SELECT id FROM workers WHERE is_implicit = 1 AND last_seen_at < ? ORDER BY last_seen_at LIMIT ?",
+    );
     this.#all = db.prepare("SELECT * FROM workers ORDER BY id");
     this.#one = db.prepare("SELECT * FROM workers WHERE id = ?");
     this.#delete = db.prepare("DELETE FROM workers WHERE id = ?");
@@ -84,6 +88,11 @@ export class WorkerTable {
   setDraining(id: string, isDraining: boolean): void {
     this.#known.delete(id);
     this.#setDraining.run(isDraining ? 1 : 0, id);
+  }
+
+  /** Those that never registered and were not heard from since. */
+  unseen(before: number, limit: number): string[] {
+    return this.#unseen.all(before, limit).map((row) => row.id);
   }
 
   list(ids: readonly string[] | null): StoredWorker[] {
