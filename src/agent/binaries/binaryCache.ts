@@ -5,23 +5,15 @@
  * leaves it alone; a download has its part locked, so that one agent at a time fills it, and the next one goes on
  * where one was killed. A binary appears under its name whole and checked, or not at all.
  */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  futimesSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
-import { type FileHandle, open, readFile, rename, writeFile } from "node:fs/promises";
+import { chmodSync, closeSync, constants, fstatSync, futimesSync, renameSync, rmSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
 import { JobFault } from "../runner.ts";
-import { CacheFolder, type CachePaths, isFileAt } from "./cacheFolder.ts";
+import { CacheFolder, type CachePaths, isFileAt, isThere, openLocked } from "./cacheFolder.ts";
 import { type Downloaded, type DownloadLimits, download, type Partial } from "./download.ts";
 import { tryLock } from "./fileLock.ts";
+import { leftPartial, writeSource } from "./partSource.ts";
 import { untilAborted } from "./request.ts";
 import { sha256OfFile, sha256OfSmallFile } from "./sha256.ts";
 import { shownUrl } from "./shownUrl.ts";
@@ -344,26 +336,6 @@ export class BinaryCache {
   }
 }
 
-/** A file of the cache, open and locked for use; busy where another agent is about to finish or to remove it. */
-function openLocked(path: string): number | "absent" | "busy" {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch {
-    return "absent";
-  }
-  if (tryLock(descriptor, "shared") && isFileAt(descriptor, path)) return descriptor;
-  closeSync(descriptor);
-  return "busy";
-}
-
-/** Says whether a binary is there, also while somebody else has it locked. */
-function isThere(path: string): boolean {
-  const descriptor = openLocked(path);
-  if (typeof descriptor === "number") closeSync(descriptor);
-  return descriptor !== "absent";
-}
-
 /** Reads the file of a lock through a handle of its own, which can be waited for. */
 async function digestOf(path: string, descriptor: number, signal: AbortSignal): Promise<string | null> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -372,40 +344,6 @@ async function digestOf(path: string, descriptor: number, signal: AbortSignal): 
   } finally {
     await file.close();
   }
-}
-
-/** What an earlier try has left in a part, where it came from the same address. */
-async function leftPartial(file: FileHandle, paths: CachePaths, urlHash: string): Promise<Partial> {
-  const { size } = await file.stat();
-  if (size > 0) {
-    const left = await readSource(paths.source);
-    if (left?.urlHash === urlHash) return { sizeBytes: size, validator: left.validator };
-    await file.truncate(0);
-  }
-  return { sizeBytes: 0, validator: null };
-}
-
-interface LeftSource {
-  readonly urlHash: string;
-  readonly validator: string | null;
-}
-
-async function readSource(path: string): Promise<LeftSource | null> {
-  try {
-    const read: unknown = JSON.parse(await readFile(path, "utf8"));
-    if (typeof read !== "object" || read === null || !("urlHash" in read) || !("validator" in read))
-      return null;
-    const { urlHash, validator } = read;
-    if (typeof urlHash !== "string" || (typeof validator !== "string" && validator !== null)) return null;
-    return { urlHash, validator };
-  } catch {
-    return null;
-  }
-}
-
-async function writeSource(path: string, source: LeftSource): Promise<void> {
-  await writeFile(`${path}.new`, JSON.stringify(source), { mode: 0o600 });
-  await rename(`${path}.new`, path);
 }
 
 function megabytes(bytes: number): string {

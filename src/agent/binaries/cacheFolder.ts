@@ -2,7 +2,7 @@
  * The files of the cache: `sha256/ab/<checksum>`, what is still on its way beside it as `<checksum>.part`, and
  * `<checksum>.source`, which says what a part belongs to. The checksum alone names a file.
  */
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { tryLock } from "./fileLock.ts";
 import { isSha256 } from "./sha256.ts";
@@ -137,4 +137,24 @@ function listFolder(path: string): string[] {
   } catch {
     return [];
   }
+}
+
+/** A file of the cache, open and locked for use; busy where another agent is about to finish or to remove it. */
+export function openLocked(path: string): number | "absent" | "busy" {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch {
+    return "absent";
+  }
+  if (tryLock(descriptor, "shared") && isFileAt(descriptor, path)) return descriptor;
+  closeSync(descriptor);
+  return "busy";
+}
+
+/** Says whether a binary is there, also while somebody else has it locked. */
+export function isThere(path: string): boolean {
+  const descriptor = openLocked(path);
+  if (typeof descriptor === "number") closeSync(descriptor);
+  return descriptor !== "absent";
 }
