@@ -6,6 +6,7 @@
  * npm test -- test/cli          # one folder
  * npm run test:kill             # the long kill tests alone
  * npm run test:soak             # the long tests of endurance alone
+ * npm run test:sockets          # thousands of open sockets, and long logs to many readers
  * ```
  */
 import { spawn } from "node:child_process";
@@ -16,7 +17,7 @@ import { closingLine, readSummary } from "./testSummary.ts";
 const ROOT = resolve(import.meta.dir, "..");
 const TEST_FOLDERS = ["test", "clients/typescript/test"];
 /** Suites that take many minutes; they run only when named. */
-const LONG_FOLDERS = ["test/kill", "test/soak"];
+const LONG_FOLDERS = ["test/kill", "test/soak", "test/sockets"];
 /** One test may start real servers and agents on a busy machine. */
 const TEST_TIMEOUT_MS = 60_000;
 

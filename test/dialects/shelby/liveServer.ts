@@ -3,13 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LiveLimits } from "../../../src/dialects/shelby/live/liveLimits.ts";
-import { shelbyLive } from "../../../src/dialects/shelby/live/shelbyLive.ts";
-import { ShelbyViews } from "../../../src/dialects/shelby/views.ts";
-import { errorAnswer } from "../../../src/dialects/whatsnext/errors.ts";
+import { shelbyDialect } from "../../../src/dialects/shelby/shelbyDialect.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { openEngine } from "../../../src/engine/openEngine.ts";
 import type { ServerLimits } from "../../../src/server/limits.ts";
 import type { AccessOptions } from "../../../src/server/startServer.ts";
+import { openDirectoryBlobStore } from "../../../src/store/blobs/directoryBlobStore.ts";
 import { startTestServerWith } from "../../server/testServer.ts";
 
 /** One message of a stream. */
@@ -129,27 +128,13 @@ export async function startLive(
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-live-"));
   const engine = await openEngine({ dataDir });
   const faults: unknown[] = [];
-  const views = new ShelbyViews({ engine, nodeTimeoutMs: 60_000 });
-  const live = shelbyLive({
-    engine,
-    views,
-    limits: options.live ?? {},
+  const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
+  const dialect = shelbyDialect({
+    ...{ engine, blobs, live: options.live ?? {} },
     onFault: (error) => faults.push(error),
   });
   const server = await startTestServerWith(engine, {
-    dialects: [
-      {
-        ...{
-          name: "shelby",
-          title: "ShelbyCompute",
-          description: "",
-          prefixes: ["/api/", "/ws/"],
-          schemas: {},
-        },
-        ...live,
-        errors: errorAnswer,
-      },
-    ],
+    dialects: [dialect],
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.access === undefined ? {} : { access: options.access }),
   });

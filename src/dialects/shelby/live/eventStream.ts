@@ -7,7 +7,7 @@ import type { LogHubs } from "./logHubs.ts";
 import type { LogLine } from "./logLines.ts";
 
 /** What may wait in memory for one reader. */
-const BUFFER_BYTES = 64 * 1024;
+const BUFFER_CHARACTERS = 64 * 1024;
 /** Id of the last event: who comes back with it has all. */
 export const END_ID = "end";
 
@@ -28,129 +28,141 @@ export interface LogEventsOptions {
 
 /** The body of the answer; begins with the last lines, or after `from`. */
 export function logEvents(options: LogEventsOptions): ReadableStream<Uint8Array> {
-  const follower = new EventFollower(options.jobId, options.from);
-  const { hubs, jobId, live, keepAliveMs } = options;
-  let leave: (() => void) | null = null;
-  let timer: Timer | null = null;
-  const done = () => {
-    if (timer !== null) clearInterval(timer);
-    leave?.();
+  const { hubs, jobId, from, live, keepAliveMs } = options;
+  const follower = new EventFollower(jobId, from);
+  const encoder = new TextEncoder();
+  const timer = setInterval(() => follower.keepAlive(), keepAliveMs);
+  timer.unref();
+  follower.onEnd = () => {
+    clearInterval(timer);
     live.done();
   };
-  follower.onEnd = done;
-  live.signal.addEventListener("abort", () => follower.end(CLOSE.goingAway, "the server is closing"));
+  const end = () => follower.end(CLOSE.goingAway, "the server is closing");
+  live.signal.addEventListener("abort", end);
+  if (live.signal.aborted) end();
+  void join(hubs, jobId, follower);
   return new ReadableStream<Uint8Array>(
     {
-      async start(controller) {
-        follower.open(controller);
-        timer = setInterval(() => follower.keepAlive(), keepAliveMs);
-        timer.unref();
-        try {
-          leave = await hubs.join(jobId, follower);
-          // It may have ended while it joined.
-          if (follower.isEnded) leave();
-        } catch {
-          follower.end(CLOSE.notFound, "the job was deleted");
-        }
+      async pull(controller) {
+        const text = await follower.next();
+        if (text === null) controller.close();
+        else controller.enqueue(encoder.encode(text));
       },
-      pull: () => follower.room(),
       cancel: () => follower.end(CLOSE.normal, ""),
     },
-    new ByteLengthQueuingStrategy({ highWaterMark: BUFFER_BYTES }),
+    // Asks for the next piece when the last one was taken.
+    { highWaterMark: 0 },
   );
+}
+
+async function join(hubs: LogHubs, jobId: string, follower: EventFollower): Promise<void> {
+  try {
+    follower.leaveBy(await hubs.join(jobId, follower));
+  } catch {
+    follower.end(CLOSE.notFound, "the job was deleted");
+  }
 }
 
 class EventFollower implements LogFollower {
   readonly from: LogPoint | null;
   readonly #jobId: string;
-  readonly #encoder = new TextEncoder();
-  /** The last line sent: others are skipped that come again. */
-  #sent: LogPoint;
-  /** Lines to be sent before what the stream brings. */
+  /** The last line made into an event: others are skipped that come again. */
+  #last: LogPoint;
+  /** Lines to be told before what the stream brings. */
   #first: LogLine[] = [];
-  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  isEnded = false;
+  /** Makes the headers travel at once, so that a reader knows that it is connected before the first line. */
+  #text = ": following\n\n";
+  #isEnded = false;
+  #wake: (() => void) | null = null;
+  #leave: (() => void) | null = null;
   onRoom: (() => void) | null = null;
   onEnd: (() => void) | null = null;
 
   constructor(jobId: string, from: LogPoint | null) {
     this.#jobId = jobId;
     this.from = from;
-    this.#sent = from ?? { place: 0, index: 0 };
+    this.#last = from ?? { place: 0, index: 0 };
   }
 
-  open(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    this.#controller = controller;
-    // Makes the headers travel at once, so that a reader knows that it is connected before the first line.
-    this.#write(": following\n\n");
+  /** How to leave what is followed. */
+  leaveBy(leave: () => void): void {
+    // It may have ended while it joined.
+    if (this.#isEnded) leave();
+    else this.#leave = leave;
+  }
+
+  /** What is to be sent next, as soon as there is something; null at the end. For one reader. */
+  async next(): Promise<string | null> {
+    while (this.#text === "") {
+      if (this.#isEnded) return null;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+    }
+    const text = this.#text;
+    this.#text = "";
+    this.#fill();
+    if (this.#first.length === 0) this.onRoom?.();
+    return text;
   }
 
   begin(_text: string, lines: readonly LogLine[]): void {
+    this.#last = { place: 0, index: 0 };
     this.#first = [...lines];
-    this.room();
-  }
-
-  /** There is room for more. */
-  room(): void {
-    let sent = 0;
-    let text = "";
-    for (const line of this.#first) {
-      if (!this.#hasRoomBeside(text)) break;
-      text += this.#eventOf(line);
-      sent++;
-    }
-    if (sent > 0) this.#first.splice(0, sent);
-    this.#write(text);
-    if (this.#first.length === 0) this.onRoom?.();
+    this.#fill();
   }
 
   take(messages: readonly Message<LogEntry>[], from: number): number {
-    if (this.#first.length > 0) return 0;
-    let text = "";
     let taken = 0;
-    for (let at = from; at < messages.length && this.#hasRoomBeside(text); at++) {
-      const data = messages[at]?.data;
-      if (data !== undefined) text += this.#eventOf(data);
+    while (this.#first.length === 0 && this.#hasRoom && from + taken < messages.length) {
+      const data = messages[from + taken]?.data;
+      if (data !== undefined) this.#add(this.#eventOf(data));
       taken++;
     }
-    this.#write(text);
     return taken;
   }
 
   keepAlive(): void {
-    if (this.#hasRoomBeside("")) this.#write(": still here\n\n");
+    if (this.#text === "") this.#add(": still here\n\n");
   }
 
   end(code: number, reason: string): void {
-    if (this.isEnded) return;
-    if (code !== CLOSE.normal) this.#write(`: ${reason}\n\n`);
-    this.isEnded = true;
-    try {
-      this.#controller?.close();
-    } catch {
-      // Its reader has gone.
-    }
-    this.#controller = null;
+    if (this.#isEnded) return;
+    if (code !== CLOSE.normal) this.#add(`: ${reason}\n\n`);
+    this.#isEnded = true;
+    this.#wake?.();
+    this.#leave?.();
     this.onEnd?.();
   }
 
-  #hasRoomBeside(text: string): boolean {
-    if (this.isEnded) return true;
-    return (this.#controller?.desiredSize ?? 0) > text.length;
+  get #hasRoom(): boolean {
+    return this.#isEnded || this.#text.length < BUFFER_CHARACTERS;
   }
 
-  #write(text: string): void {
-    if (text === "" || this.isEnded) return;
-    this.#controller?.enqueue(this.#encoder.encode(text));
+  /** Takes of the first lines what there is room for. */
+  #fill(): void {
+    let told = 0;
+    for (const line of this.#first) {
+      if (!this.#hasRoom) break;
+      this.#add(this.#eventOf(line));
+      told++;
+    }
+    this.#first.splice(0, told);
   }
 
-  /** Empty for a line that was sent before. */
+  #add(text: string): void {
+    if (text === "" || this.#isEnded) return;
+    this.#text += text;
+    this.#wake?.();
+  }
+
+  /** Empty for a line that was told before. */
   #eventOf(entry: LogEntry): string {
     if (!("place" in entry)) return `id: ${END_ID}\nevent: end\ndata: ${JSON.stringify(entry)}\n\n`;
     const { place, index, line, timestamp } = entry;
-    const isKnown = place < this.#sent.place || (place === this.#sent.place && index <= this.#sent.index);
+    const isKnown = place < this.#last.place || (place === this.#last.place && index <= this.#last.index);
     if (isKnown) return "";
-    this.#sent = { place, index };
+    this.#last = { place, index };
     return `id: ${place}-${index}\ndata: ${JSON.stringify({ jobId: this.#jobId, line, ts: timestamp })}\n\n`;
   }
 }

@@ -155,9 +155,10 @@ export class LogHub {
   async #step(): Promise<void> {
     if (this.#cursor === null) await this.#begin();
     else await this.#advance(this.#cursor);
+    // Before anything is let go of: somebody may have come for it.
+    if (this.#pending.length > 0) await this.#admit();
     await this.#channel.settled();
     this.#channel.trim();
-    if (this.#pending.length > 0) await this.#admit();
   }
 
   async #begin(): Promise<void> {
@@ -207,18 +208,8 @@ export class LogHub {
 
   /** Lets those in who wait: from what is kept, or with the last lines. */
   async #admit(): Promise<void> {
-    const waiting = this.#pending.splice(0);
-    const fresh: LogFollower[] = [];
-    for (const follower of waiting) {
-      const { from } = follower;
-      if (from === null) fresh.push(follower);
-      else if ("seq" in from) {
-        if (this.#channel.has(from.seq)) this.#channel.join(follower, from.seq);
-        else fresh.push(follower);
-      } else if (this.#covers(from)) {
-        this.#channel.join(follower, this.#channel.head - this.#channel.messages.length);
-      } else this.#options.onLate(follower);
-    }
+    if (this.#pending.some(({ from }) => this.#isAhead(from))) await this.#advance(this.#cursor ?? 0);
+    const fresh = this.#pending.splice(0).filter((follower) => !this.#goOn(follower));
     if (fresh.length === 0) return;
     try {
       const { seq, text, lines } = await this.#currentSnapshot();
@@ -230,6 +221,26 @@ export class LogHub {
       this.#pending.unshift(...fresh);
       throw error;
     }
+  }
+
+  /** Lets a follower go on where it was; false when it is to begin anew. */
+  #goOn(follower: LogFollower): boolean {
+    const { from } = follower;
+    if (from === null) return false;
+    if ("seq" in from) {
+      if (!this.#channel.has(from.seq)) return false;
+      this.#channel.join(follower, from.seq);
+      return true;
+    }
+    // A point that this log never had: of another job of this name, which was deleted.
+    if (this.#isAtEnd && this.#isAhead(from)) return false;
+    if (this.#covers(from)) this.#channel.join(follower, this.#channel.head - this.#channel.messages.length);
+    else this.#options.onLate(follower);
+    return true;
+  }
+
+  #isAhead(from: LogFollower["from"]): boolean {
+    return from !== null && "place" in from && from.place > (this.#cursor ?? 0);
   }
 
   async #currentSnapshot() {

@@ -1,0 +1,178 @@
+/** A log as Server-Sent Events. */
+import { expect, test } from "bun:test";
+import { type LiveServer, startLive } from "./liveServer.ts";
+
+interface Event {
+  readonly id: string;
+  readonly event: string;
+  readonly data: {
+    readonly jobId: string;
+    readonly line: string;
+    readonly ts: number;
+    readonly status: string;
+  };
+}
+
+/** An event stream, read as it comes. */
+class Events implements AsyncDisposable {
+  readonly events: Event[] = [];
+  readonly response: Response;
+  readonly #abort: AbortController;
+  #text = "";
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null;
+  readonly #decoder = new TextDecoder();
+
+  private constructor(response: Response, abort: AbortController) {
+    this.response = response;
+    this.#abort = abort;
+    this.#reader = response.status === 200 ? (response.body?.getReader() ?? null) : null;
+  }
+
+  static async open(server: LiveServer, jobId: string, lastEventId?: string): Promise<Events> {
+    const abort = new AbortController();
+    const headers: Record<string, string> = { accept: "text/event-stream" };
+    if (lastEventId !== undefined) headers["last-event-id"] = lastEventId;
+    const response = await fetch(`${server.url}/api/frontend/stream-logs/${jobId}`, {
+      headers,
+      signal: abort.signal,
+    });
+    return new Events(response, abort);
+  }
+
+  /** Reads until there are so many events, or to the end. */
+  async take(count: number): Promise<readonly Event[]> {
+    while (this.events.length < count && this.#reader !== null) {
+      const { done, value } = await this.#reader.read();
+      if (done) {
+        this.#reader = null;
+        break;
+      }
+      this.#text += this.#decoder.decode(value, { stream: true });
+      const parts = this.#text.split("\n\n");
+      this.#text = parts.pop() ?? "";
+      for (const part of parts) {
+        const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(part)?.[1] ?? "";
+        if (field("data") !== "") {
+          this.events.push({ id: field("id"), event: field("event"), data: JSON.parse(field("data")) });
+        }
+      }
+    }
+    return this.events;
+  }
+
+  get lines(): string[] {
+    return this.events.filter(({ event }) => event === "").map(({ data }) => data.line);
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.#abort.abort();
+    await this.#reader?.cancel().catch(() => {});
+  }
+}
+
+const numbered = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, n) => `line ${from + n}`);
+
+test("each event is one line; the end says the status", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  await server.log("j", "one", "<b>two</b>");
+  await using stream = await Events.open(server, "j");
+  expect(stream.response.headers.get("content-type")).toStartWith("text/event-stream");
+  expect((await stream.take(2)).map(({ data }) => data as unknown)).toEqual([
+    { jobId: "j", line: "one", ts: expect.any(Number) },
+    { jobId: "j", line: "<b>two</b>", ts: expect.any(Number) },
+  ]);
+  await server.log("j", "three");
+  await stream.take(3);
+  await server.finish("j");
+  const events = await stream.take(100);
+  expect(stream.lines).toEqual(["one", "<b>two</b>", "three"]);
+  expect(events.at(-1)).toEqual({ id: "end", event: "end", data: { status: "finished" } as never });
+  await using again = await Events.open(server, "j", "end");
+  expect(again.response.status).toBe(204);
+});
+
+test("an unknown job is 404", async () => {
+  await using server = await startLive();
+  await using stream = await Events.open(server, "nothing");
+  expect(stream.response.status).toBe(404);
+  expect(await stream.response.json()).toEqual({ detail: expect.any(String) });
+});
+
+test("Last-Event-ID goes on after that line, also while others follow, after a pause and after a restart", async () => {
+  await using server = await startLive({ live: { maxKeptMessages: 3, lingerMs: 20 } });
+  await server.submit("j");
+  await server.start("j");
+  await using whole = await Events.open(server, "j");
+  await server.log("j", ...numbered(0, 50));
+  await whole.take(50);
+  const ids = whole.events.map(({ id }) => id);
+  expect(new Set(ids).size).toBe(50);
+  for (const at of [0, 10, 46, 48, 49]) {
+    await using stream = await Events.open(server, "j", ids[at]);
+    const before = 49 - at;
+    await stream.take(before);
+    expect([at, stream.lines]).toEqual([at, numbered(at + 1, 50)]);
+  }
+  await whole[Symbol.asyncDispose]();
+  await Bun.sleep(50);
+  await server.log("j", ...numbered(50, 60));
+  await using later = await Events.open(server, "j", ids[20]);
+  await later.take(39);
+  expect(later.lines).toEqual(numbered(21, 60));
+  await server.log("j", "after all");
+  await later.take(40);
+  expect(later.lines.at(-1)).toBe("after all");
+  // A point that this log never had: of another job that was called the same.
+  await using beyond = await Events.open(server, "j", "9000000000-1");
+  await beyond.take(61);
+  expect(beyond.lines).toEqual([...numbered(0, 60), "after all"]);
+  expect(server.faults).toEqual([]);
+});
+
+test.each(["x", "", "1", "-", "99999999999999999999-1"])(
+  "a Last-Event-ID of no use (%j) begins anew",
+  async (id) => {
+    await using server = await startLive();
+    await server.submit("j");
+    await server.start("j");
+    await server.log("j", "one");
+    await using stream = await Events.open(server, "j", id);
+    await stream.take(1);
+    expect(stream.lines).toEqual(["one"]);
+  },
+);
+
+test("readers of both kinds follow one log; slow ones hold little in memory", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  using listener = server.listen("/ws/jobs/j/logs");
+  await listener.first("snapshot");
+  await using stream = await Events.open(server, "j");
+  const lines = Array.from({ length: 5_000 }, (_, n) => `${n} ${"x".repeat(500)}`);
+  for (let at = 0; at < lines.length; at += 500) await server.log("j", ...lines.slice(at, at + 500));
+  await stream.take(lines.length);
+  await listener.nth("log", lines.length);
+  expect(stream.lines).toEqual(lines);
+  expect(listener.lines).toEqual(lines);
+});
+
+test("a client that goes away, and a server that closes, end the stream", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  await server.log("j", "one");
+  {
+    await using gone = await Events.open(server, "j");
+    await gone.take(1);
+  }
+  await using stream = await Events.open(server, "j");
+  await stream.take(1);
+  const closing = server.close();
+  await stream.take(1_000).catch(() => {});
+  await closing;
+  expect(server.faults).toEqual([]);
+});

@@ -1,0 +1,125 @@
+/** Many readers, slow readers, readers without rights, and a server that closes. */
+import { describe, expect, test } from "bun:test";
+import { KEY_ROLES } from "../../../src/server/access/apiKey.ts";
+import { expectAllLines } from "./allLines.ts";
+import { startLive } from "./liveServer.ts";
+
+const LINE = "x".repeat(1_000);
+
+test("a reader too slow is dropped with 4408 while others go on", async () => {
+  await using server = await startLive({ live: { slowReaderMs: 300 } });
+  await server.submit("j");
+  await server.start("j");
+  using slow = server.listen("/ws/jobs/j/logs");
+  using quick = server.listen("/ws/jobs/j/logs");
+  await Promise.all([slow.first("snapshot"), quick.first("snapshot")]);
+  slow.socket.pause();
+  const total = 20_000;
+  for (let at = 0; at < total; at += 1_000) {
+    await server.log("j", ...Array.from({ length: 1_000 }, (_, n) => `${at + n} ${LINE}`));
+  }
+  await quick.nth("log", total);
+  expect(quick.lines).toEqual(Array.from({ length: total }, (_, n) => `${n} ${LINE}`));
+  // It reads again, and finds what had been sent and the reason.
+  slow.socket.resume();
+  expect(await slow.closed).toEqual({
+    code: 4408,
+    reason: expect.stringContaining("the reader is too slow"),
+  });
+  expect(slow.lines.length).toBeLessThan(total);
+  expect(slow.lines).toEqual(quick.lines.slice(0, slow.lines.length));
+  await server.finish("j");
+  expect((await quick.closed).code).toBe(1000);
+  expect(server.faults).toEqual([]);
+});
+
+test("one who reads alone and stops is dropped too, and nothing piles up", async () => {
+  await using server = await startLive({
+    live: { slowReaderMs: 200 },
+    limits: { socketCloseGraceMs: 10_000 },
+  });
+  await server.submit("j");
+  await server.start("j");
+  using slow = server.listen("/ws/dashboard");
+  await slow.first("snapshot");
+  slow.socket.pause();
+  using log = server.listen("/ws/jobs/j/logs");
+  await log.first("snapshot");
+  log.socket.pause();
+  for (let at = 0; at < 20; at++) await server.log("j", ...Array.from({ length: 500 }, () => LINE));
+  await Bun.sleep(600);
+  log.socket.resume();
+  expect((await log.closed).code).toBe(4408);
+  slow.socket.resume();
+  expect(server.faults).toEqual([]);
+});
+
+test("10,000 lines reach 100 readers, all of them and in order", () => expectAllLines(10_000, 100));
+
+describe("rights", () => {
+  const configuredKeys = KEY_ROLES.map((role) => ({ role, key: `key-${role}` }));
+
+  test("every role may follow, nobody without a key", async () => {
+    await using server = await startLive({ access: { configuredKeys } });
+    await server.submit("j");
+    const made = await fetch(`${server.url}/v1/tokens`, {
+      method: "POST",
+      headers: { "x-api-key": "key-read" },
+    });
+    const { token } = (await made.json()) as { token: string };
+    for (const path of ["/ws/dashboard", "/ws/nodes", "/ws/jobs/j/logs", "/ws/jobs/j/logs/"]) {
+      for (const role of KEY_ROLES) {
+        using listener = server.listen(path, { headers: { "x-api-key": `key-${role}` } });
+        await listener.first("snapshot");
+      }
+      using withToken = server.listen(`${path}?access_token=${token}`);
+      await withToken.first("snapshot");
+      using nobody = server.listen(path);
+      expect((await nobody.closed).code).toBe(4401);
+      using wrong = server.listen(`${path}?access_token=eyJ.x.y`);
+      expect((await wrong.closed).code).toBe(4401);
+    }
+    // Nobody learns without a key which jobs there are.
+    using unknown = server.listen("/ws/jobs/nothing/logs");
+    expect((await unknown.closed).code).toBe(4401);
+  });
+
+  test("event streams take a token in the address", async () => {
+    await using server = await startLive({ access: { configuredKeys } });
+    await server.submit("j");
+    const made = await fetch(`${server.url}/v1/tokens`, {
+      method: "POST",
+      headers: { "x-api-key": "key-read" },
+    });
+    const { token } = (await made.json()) as { token: string };
+    const ask = async (query: string) => {
+      const response = await fetch(`${server.url}/api/frontend/stream-logs/j${query}`);
+      await response.body?.cancel();
+      return response.status;
+    };
+    expect(await ask(`?access_token=${token}`)).toBe(200);
+    expect(await ask("?access_token=key-read")).toBe(401);
+    expect(await ask("")).toBe(401);
+  });
+});
+
+test("a server that closes ends all streams with 1001 and leaves nothing behind", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  const listeners = ["/ws/dashboard", "/ws/nodes", "/ws/jobs/j/logs"].map((path) => server.listen(path));
+  await Promise.all(listeners.map((listener) => listener.first("snapshot")));
+  const startedAt = performance.now();
+  await server.close();
+  for (const listener of listeners) expect((await listener.closed).code).toBe(1001);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
+  expect(server.faults).toEqual([]);
+});
+
+test("paths of WebSockets say so to those who come without a handshake", async () => {
+  await using server = await startLive();
+  for (const path of ["/ws/dashboard", "/ws/nodes", "/ws/jobs/j/logs"]) {
+    const response = await fetch(`${server.url}${path}`);
+    expect([response.status, response.headers.get("upgrade")]).toEqual([426, "websocket"]);
+    expect(await response.json()).toEqual({ detail: expect.stringContaining("WebSocket") });
+  }
+});
