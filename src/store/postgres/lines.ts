@@ -33,6 +33,10 @@ type Place =
 /** A place before every head. */
 const LINE_BEGIN = [-Number.MAX_SAFE_INTEGER, 0] as const;
 
+/** How often, and after which pause, a line is looked at that others hold whole. */
+const MAX_HEAD_TRIES = 4;
+const HEAD_PAUSE_MS = 3;
+
 const HELD: Place = { table: "none" };
 
 function placeOf(job: Standing): Place {
@@ -193,11 +197,26 @@ export class Lines {
 
   /**
    * Heads that no other transaction holds; they are held by this one from now on. Walks the index from its head, and
-   * stops at the limit. The job's row is what is held: whoever changes a job holds it first.
+   * stops at the limit. The job's row is what is held: whoever changes a job holds it first. Where others hold all that
+   * is left, they are given the time of a commit: their claims may not take all that they looked at.
    */
   async heads(shapeId: number, after: Head | null, limit: number): Promise<Head[]> {
     const from = after === null ? LINE_BEGIN : ([rankOf(after.priority), after.id] as const);
-    const rows = await this.#statements.lock<HotRow & { rank: number }>(
+    for (let tries = 1; ; tries++) {
+      const rows = await this.#takeHeads(shapeId, from, limit);
+      const isShort = rows.length < limit && (await this.#hasMore(shapeId, from, rows.length));
+      if (rows.length === 0 && isShort && tries < MAX_HEAD_TRIES) {
+        await Bun.sleep(HEAD_PAUSE_MS);
+        continue;
+      }
+      if (isShort) this.#isContended = true;
+      for (const row of rows) this.#heads.set(row.id, row);
+      return rows.map(({ id, rank }) => ({ id, priority: rankOf(rank) }));
+    }
+  }
+
+  #takeHeads(shapeId: number, from: readonly [number, number], limit: number) {
+    return this.#statements.lock<HotRow & { rank: number }>(
       `SELECT held.*, line.rank FROM (
          SELECT id, rank FROM ready WHERE shape_id = $1 AND (rank, id) > ($2::bigint, $3::bigint) ORDER BY rank, id
        ) AS line CROSS JOIN LATERAL (
@@ -206,22 +225,17 @@ export class Lines {
        ORDER BY line.rank, line.id LIMIT $4`,
       [shapeId, ...from, limit],
     );
-    if (rows.length < limit) await this.#lookForMore(shapeId, from, rows.length);
-    for (const row of rows) this.#heads.set(row.id, row);
-    return rows.map(({ id, rank }) => ({ id, priority: rankOf(rank) }));
   }
 
-  /** What others hold now may be free in a moment: their claims may not take all that they looked at. */
-  async #lookForMore(shapeId: number, from: readonly [number, number], seen: number): Promise<void> {
+  async #hasMore(shapeId: number, from: readonly [number, number], seen: number): Promise<boolean> {
     const rows = await this.#statements.read<{ n: number }>(
       `SELECT count(*)::int AS n FROM (
-         SELECT 1 FROM ready WHERE shape_id = $1
-           AND (rank, id) > ($2::bigint, $3::bigint)
+         SELECT 1 FROM ready WHERE shape_id = $1 AND (rank, id) > ($2::bigint, $3::bigint)
          ORDER BY shape_id, rank, id LIMIT $4
        ) AS seen`,
       [shapeId, ...from, seen + 1],
     );
-    if ((rows[0]?.n ?? 0) > seen) this.#isContended = true;
+    return (rows[0]?.n ?? 0) > seen;
   }
 
   /** Waiting jobs whose time has come and whom nobody holds, soonest first; held by this transaction from now on. */

@@ -50,7 +50,7 @@ export const DEFAULT_POSTGRES_OPTIONS = {
   outcomeTimeoutMs: 30_000,
   reopenEveryMs: 1_000,
   foldEveryMs: 1_000,
-  lookAgainMs: 100,
+  lookAgainMs: 500,
   onClosed: () => {},
 } as const;
 
