@@ -49,7 +49,7 @@ export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
     title: "ShelbyCompute",
     description:
       'JSON with camelCase names and times in Unix seconds. Every path answers with and without a slash at its end. Unknown fields and parameters are ignored. Errors are `{"detail": …}`.',
-    prefixes: ["/api/", "/ws/"],
+    prefixes: ["/api", "/ws"],
     routes: [
       ...overviewRoutes({ engine, views, settings }),
       ...jobRoutes({ engine, views, scripts }),

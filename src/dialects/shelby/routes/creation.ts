@@ -1,6 +1,6 @@
 /** Creating jobs, and uploading their scripts before or after. */
 import { z } from "zod";
-import { InvalidInputError, NotFoundError } from "../../../domain/errors.ts";
+import { InvalidInputError } from "../../../domain/errors.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import type { Route } from "../../route.ts";
@@ -39,7 +39,6 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       handler: async ({ body }) => {
         const key = body.jobId === undefined || body.jobId === "" ? null : body.jobId;
         const upload = key === null ? null : await scripts.waitingFor(key);
-        if (key !== null && (await isTaken(engine, key))) throw new RefusedError("Job already exists");
         const spec = {
           datasetName: body.datasetName,
           datasetUrl: body.datasetUrl ?? null,
@@ -85,17 +84,6 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       },
     }),
   ];
-}
-
-/** Ids are looked up over all APIs: one that another API's job has would find that job. */
-async function isTaken(engine: Engine, key: string): Promise<boolean> {
-  try {
-    await engine.read.job(key);
-    return true;
-  } catch (error) {
-    if (error instanceof NotFoundError) return false;
-    throw error;
-  }
 }
 
 async function submit(engine: Engine, job: ReturnType<typeof newJobOf>) {
