@@ -45,7 +45,7 @@ export class Claims {
       return this.#engine.claim(this.#request(workerId, address), signal);
     });
     if (job === undefined) return null;
-    this.#reports.claimed(job);
+    this.#reports.claimed(job, address);
     if (signal.aborted) await this.#giveBack(workerId, job);
     const attempts = await this.#attempts(job, address);
     return jobToWire(job, { attempts, outputs: null, heardAt: job.startedAt });

@@ -8,6 +8,8 @@ export interface Holding {
   readonly id: number;
   readonly attempt: number;
   readonly workerId: string | null;
+  /** What the executor said of itself when it claimed; absent where the claim was not seen here. */
+  readonly address?: string;
 }
 
 /** Enough for every job that runs at one time, and their repeats; the least recently used one goes first. */

@@ -1,11 +1,19 @@
 /** Finds this API's jobs and gathers what its answers show of them. */
 import { NotFoundError } from "../../domain/errors.ts";
-import type { Job } from "../../domain/job.ts";
+import type { Attempt, Job } from "../../domain/job.ts";
 import { isFinal, isHeld } from "../../domain/stateMachine.ts";
 import type { Reads } from "../../engine/engine.ts";
 import { readOutputs } from "./outputs.ts";
 import { AbsentError } from "./refusals.ts";
-import { jobToRow, jobToWire } from "./wire.ts";
+import { jobToRow, jobToWire, type Outputs } from "./wire.ts";
+
+/** What the caller knows of a job already, and need not be read. */
+export interface Known {
+  /** Of the executor of the current attempt. */
+  readonly address?: string;
+  readonly outputs?: Outputs;
+  readonly heardAt?: number;
+}
 
 export class JobViews {
   readonly #read: Reads;
@@ -29,13 +37,23 @@ export class JobViews {
   }
 
   /** A job with its outputs and attempts. */
-  async whole(job: Job) {
+  async whole(job: Job, known: Known = {}) {
     const [attempts, outputs, heardAt] = await Promise.all([
-      job.attempt === 0 ? [] : this.#read.attempts(job.id),
-      isFinal(job.state) ? readOutputs(this.#read, job) : null,
-      isHeld(job.state) ? this.#heardAt(job) : null,
+      this.#attempts(job, known.address),
+      isFinal(job.state) ? (known.outputs ?? readOutputs(this.#read, job)) : null,
+      isHeld(job.state) ? (known.heardAt ?? this.#heardAt(job)) : null,
     ]);
     return jobToWire(job, { attempts, outputs, heardAt });
+  }
+
+  /** A first attempt is told of by the job itself, until it is put back. */
+  #attempts(job: Job, address: string | undefined): Promise<readonly Attempt[]> | readonly Attempt[] {
+    if (job.attempt === 0) return [];
+    const outcome = outcomeOf(job);
+    if (job.attempt > 1 || address === undefined || outcome === undefined) return this.#read.attempts(job.id);
+    const { workerId, startedAt, exitCode, error } = job;
+    const endedAt = outcome === null ? null : job.finishedAt;
+    return [{ number: 1, workerId, workerAddress: address, startedAt, endedAt, outcome, exitCode, error }];
   }
 
   /** Jobs as they stand in lists. */
@@ -56,6 +74,12 @@ export class JobViews {
       throw error;
     }
   }
+}
+
+/** How the current attempt stands: null while it lasts, undefined where the job's state does not tell. */
+function outcomeOf({ state }: Job): "succeeded" | "failed" | null | undefined {
+  if (isHeld(state)) return null;
+  return state === "succeeded" || state === "failed" ? state : undefined;
 }
 
 /** Claiming a job is a sign of life too. */

@@ -6,7 +6,7 @@ import type { Job } from "../../domain/job.ts";
 import { isHeld } from "../../domain/stateMachine.ts";
 import type { Engine, ResultAnswer } from "../../engine/engine.ts";
 import { type Holding, Holdings } from "./holdings.ts";
-import type { JobViews } from "./jobViews.ts";
+import type { JobViews, Known } from "./jobViews.ts";
 import { readOutputs, storedOutput } from "./outputs.ts";
 import { AbsentError, RefusedError } from "./refusals.ts";
 import type { ResultBody } from "./schemas.ts";
@@ -33,16 +33,23 @@ export class Reports {
     this.#views = views;
   }
 
-  /** An executor was given this job. */
-  claimed(job: Job): void {
-    this.#learn(job);
+  /** An executor at this address was given this job. */
+  claimed(job: Job, address: string): void {
+    this.#learn(job, address);
   }
 
-  /** The executor is alive and runs the job. @throws AbsentError, RefusedError */
-  async heartbeat(key: string, executorId: string): Promise<void> {
+  /**
+   * The executor is alive and runs the job.
+   *
+   * @returns what is known of the job by it
+   * @throws AbsentError, RefusedError
+   */
+  async heartbeat(key: string, executorId: string): Promise<Known> {
     let holding = this.#known(key, executorId);
     for (;;) {
-      if (holding !== null && (await this.#renew(holding, executorId))) return;
+      if (holding !== null && (await this.#renew(holding, executorId))) {
+        return { ...addressOf(holding), heardAt: Date.now() };
+      }
       const job = await this.#views.find(key);
       if (!isHeldBy(job, executorId)) throw noHeartbeat(job);
       // Read anew and refused again: its lease ended in between.
@@ -54,9 +61,10 @@ export class Reports {
   /**
    * The executor's attempt has ended. Told again with the same content it is no error.
    *
+   * @returns what is known of the job by it
    * @throws AbsentError, RefusedError
    */
-  async end(key: string, outcome: Ending["outcome"], report: Report): Promise<void> {
+  async end(key: string, outcome: Ending["outcome"], report: Report): Promise<Known> {
     const executorId = report.executor_id;
     const ending: Ending = {
       outcome,
@@ -72,9 +80,12 @@ export class Reports {
     }
     for (;;) {
       const { accepted, isRepeated } = await this.#finish(holding, executorId, ending);
-      if (accepted && isRepeated !== true) return;
+      if (accepted && isRepeated !== true) return { ...addressOf(holding), outputs: ending.outputs };
       const job = await this.#views.find(key);
-      if (accepted) return this.#compare(job, holding.attempt, ending);
+      if (accepted) {
+        await this.#compare(job, holding.attempt, ending);
+        return {};
+      }
       if (!isHeldBy(job, executorId) || job.attempt === holding.attempt) throw noEnd(job, outcome);
       holding = this.#learn(job);
     }
@@ -86,9 +97,9 @@ export class Reports {
     return holding?.workerId === executorId ? holding : null;
   }
 
-  #learn(job: Job): Holding {
-    const holding = { id: job.id, attempt: job.attempt, workerId: job.workerId };
-    this.#holdings.set(job.key, holding);
+  #learn({ id, key, attempt, workerId }: Job, address?: string): Holding {
+    const holding = { id, attempt, workerId, ...(address === undefined ? {} : { address }) };
+    this.#holdings.set(key, holding);
     return holding;
   }
 
@@ -126,6 +137,10 @@ export class Reports {
       status: statusOf(job.state),
     });
   }
+}
+
+function addressOf({ address }: Holding): Pick<Known, "address"> {
+  return address === undefined ? {} : { address };
 }
 
 function isHeldBy(job: Job, executorId: string): boolean {

@@ -3,7 +3,7 @@ import { noContent, ok } from "../../answers.ts";
 import type { Call, Route } from "../../route.ts";
 import type { Claims } from "../claims.ts";
 import { isGoClient } from "../goClient.ts";
-import type { JobViews } from "../jobViews.ts";
+import type { JobViews, Known } from "../jobViews.ts";
 import type { Reports } from "../reports.ts";
 import { executrRoute } from "../route.ts";
 import { claim, completion, errors, failure, heartbeat, job } from "../schemas.ts";
@@ -19,8 +19,8 @@ export interface ExecutorRoutesOptions {
 }
 
 export function executorRoutes({ views, claims, reports }: ExecutorRoutesOptions): Route[] {
-  const said = async ({ request }: Call, jobId: string): Promise<Response> =>
-    isGoClient(request) ? noContent() : ok(await views.whole(await views.find(jobId)));
+  const said = async ({ request }: Call, jobId: string, known: Known): Promise<Response> =>
+    isGoClient(request) ? noContent() : ok(await views.whole(await views.find(jobId), known));
   const answers = {
     200: { description: "the job as it is now", schema: job },
     204: { description: "the same, for Go's HTTP client" },
@@ -60,8 +60,7 @@ export function executorRoutes({ views, claims, reports }: ExecutorRoutesOptions
       body: heartbeat,
       responses: { ...answers, ...errors(400, 404, 503) },
       handler: async ({ call, jobId, body }) => {
-        await reports.heartbeat(jobId, body.executor_id);
-        return said(call, jobId);
+        return said(call, jobId, await reports.heartbeat(jobId, body.executor_id));
       },
     }),
     executrRoute({
@@ -76,8 +75,7 @@ export function executorRoutes({ views, claims, reports }: ExecutorRoutesOptions
       replacesBadUtf8: true,
       responses: { ...answers, ...errors(400, 404, 413, 503) },
       handler: async ({ call, jobId, body }) => {
-        await reports.end(jobId, "succeeded", body);
-        return said(call, jobId);
+        return said(call, jobId, await reports.end(jobId, "succeeded", body));
       },
     }),
     executrRoute({
@@ -94,8 +92,7 @@ export function executorRoutes({ views, claims, reports }: ExecutorRoutesOptions
       replacesBadUtf8: true,
       responses: { ...answers, ...errors(400, 404, 413, 503) },
       handler: async ({ call, jobId, body }) => {
-        await reports.end(jobId, "failed", body);
-        return said(call, jobId);
+        return said(call, jobId, await reports.end(jobId, "failed", body));
       },
     }),
   ];
