@@ -1,5 +1,9 @@
 /** The live streams over real sockets. */
 import { describe, expect, test } from "bun:test";
+import { shelbyLive } from "../../../src/dialects/shelby/live/shelbyLive.ts";
+import type { SocketConnection } from "../../../src/dialects/socket.ts";
+import type { EngineEvent } from "../../../src/engine/engine.ts";
+import { aJob, fakeEngine } from "../../server/fakeEngine.ts";
 import { type Listener, startLive, type Wire } from "./liveServer.ts";
 
 /** Numbers go up by one from message to message. */
@@ -370,4 +374,73 @@ describe("/ws/nodes", () => {
     expect(told).toBeGreaterThan(0);
     expect(told).toBeLessThan(heartbeats / 2);
   });
+});
+
+test("what happened on other servers is found by looking, and told once", async () => {
+  const listeners = new Set<(events: readonly EngineEvent[]) => void>();
+  const changed = { at: 0 };
+  const reads = { dashboards: 0, nodes: 0 };
+  const job = (id: number) =>
+    aJob({ id, key: `job-${id}`, dialect: "shelby", updatedAt: id === 7 ? changed.at : 0 });
+  const jobs = async () => ({
+    items: Array.from({ length: 10 }, (_, n) => job(n + 1)),
+    nextCursor: null,
+    total: null,
+  });
+  const engine = fakeEngine({
+    read: { jobs, job: async (ref) => job(Number(ref)) },
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  });
+  const nodes = [{ nodeId: "n", lastSeen: 0, lastSeenAgo: 0, status: "active" }];
+  const live = shelbyLive({
+    engine,
+    limits: { dashboardPauseMs: 20, nodesPauseMs: 5 },
+    views: {
+      findJob: async () => job(1),
+      job: ({ key, updatedAt }) => ({ jobId: key, updatedAt }),
+      status: () => "pending",
+      dashboard: async () => ({ reads: ++reads.dashboards }),
+      nodes: async () => {
+        reads.nodes++;
+        return nodes;
+      },
+    },
+  });
+  const heard: Wire[] = [];
+  const connection = (): SocketConnection => ({
+    ...{ params: {}, query: new URLSearchParams(), role: "anonymous", onRoom: null, onEnd: null },
+    send: (messages) => {
+      heard.push(...messages.map((text) => JSON.parse(text)));
+      return messages.length;
+    },
+    close: () => {},
+  });
+  const until = async (what: string, isSo: () => boolean) => {
+    const deadline = Date.now() + 10_000;
+    while (!isSo()) {
+      if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+      await Bun.sleep(2);
+    }
+  };
+  for (const { path, open } of live.sockets) if (path !== "/ws/jobs/{job_id}/logs") await open(connection());
+  await until("both snapshots", () => heard.length === 2);
+  const publish = () => {
+    for (const listener of listeners) listener([{ type: "resync" }]);
+  };
+  changed.at = 1;
+  nodes[0] = { nodeId: "n", lastSeen: 0, lastSeenAgo: 0, status: "inactive" };
+  publish();
+  await until("job and node", () =>
+    ["job", "node"].every((type) => heard.some((message) => message.type === type)),
+  );
+  for (let n = 0; n < 100; n++) {
+    publish();
+    await Bun.sleep(1);
+  }
+  expect(heard.filter(({ type }) => type === "job").map(({ data }) => data.jobId)).toEqual(["job-7"]);
+  expect(heard.filter(({ type }) => type === "node").length).toBe(1);
+  live.close();
 });

@@ -10,6 +10,8 @@ import type { LiveViews } from "./liveViews.ts";
 const MAX_CHANGED = 10_000;
 /** Jobs that are looked at when it is not known which changed. */
 const MAX_LOOKED_AT = 200;
+/** Jobs whose last telling is remembered, to find those that changed unseen. */
+const MAX_TOLD = 1_000;
 const READS_AT_ONCE = 32;
 /** Least time between two rounds of reading changed jobs. */
 const PAUSE_MS = 20;
@@ -27,10 +29,11 @@ export class DashboardSource implements ChangeSource {
   /** Something changed, and it is not known what. */
   #isUnsure = false;
   #isStale = false;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
   #toldAtMs = Number.NEGATIVE_INFINITY;
   #toldText = "";
   /** Jobs that were told, as they were told, to find those that changed unseen; the oldest are forgotten. */
-  readonly #told = new Map<number, string>();
+  readonly #told = new Map<number, { readonly text: string; readonly isFinal: boolean }>();
 
   constructor(options: DashboardSourceOptions) {
     this.#options = options;
@@ -54,19 +57,25 @@ export class DashboardSource implements ChangeSource {
   }
 
   async snapshot(): Promise<unknown> {
+    // Else the first look at what changed unseen would find everything changed.
+    if (this.#toldText === "") for (const job of await this.#latest()) this.#remember(job);
     const dashboard = await this.#options.views.dashboard();
     this.#toldText ||= textOf(dashboard);
     return dashboard;
   }
 
   async changes(isPoll: boolean): Promise<readonly Change[]> {
-    const changes = (await this.#changedJobs()).map((job) => {
-      const view = this.#options.views.job(job);
-      this.#remember(job.id, JSON.stringify(view));
-      return { type: "job", data: view };
-    });
     if (isPoll) this.#isStale = true;
-    return [...changes, ...(await this.#dashboardChange())];
+    try {
+      const jobs = await this.#changedJobs();
+      const dashboard = await this.#dashboardChange();
+      return [...jobs.map((job) => ({ type: "job", data: this.#remember(job) })), ...dashboard];
+    } catch (error) {
+      // What was to be told is found by looking, the next time.
+      this.#isUnsure = true;
+      this.#isStale = true;
+      throw error;
+    }
   }
 
   async #dashboardChange(): Promise<readonly Change[]> {
@@ -83,8 +92,12 @@ export class DashboardSource implements ChangeSource {
 
   /** When it is to be asked again although nothing new is heard; null is not before something is. */
   get dueInMs(): number | null {
-    if (!this.#isStale) return null;
-    return Math.max(0, this.#options.limits.dashboardPauseMs - (performance.now() - this.#toldAtMs));
+    const { dashboardPauseMs } = this.#options.limits;
+    const dues = [
+      ...(this.#isStale ? [dashboardPauseMs - (performance.now() - this.#toldAtMs)] : []),
+      ...(this.#isUnsure ? [this.#lookInMs] : []),
+    ];
+    return dues.length === 0 ? null : Math.max(0, Math.min(...dues));
   }
 
   async #changedJobs(): Promise<readonly Job[]> {
@@ -95,26 +108,34 @@ export class DashboardSource implements ChangeSource {
       const read = await Promise.all(ids.slice(at, at + READS_AT_ONCE).map((id) => this.#job(id)));
       jobs.push(...read.filter((job) => job !== null));
     }
-    if (!this.#isUnsure) return jobs;
+    if (!this.#isUnsure || this.#lookInMs > 0) return jobs;
     this.#isUnsure = false;
+    this.#lookedAtMs = performance.now();
     const seen = new Set(ids);
     const latest = (await this.#latest()).filter(
-      (job) => !seen.has(job.id) && this.#told.get(job.id) !== JSON.stringify(this.#options.views.job(job)),
+      (job) =>
+        !seen.has(job.id) && this.#told.get(job.id)?.text !== JSON.stringify(this.#options.views.job(job)),
     );
     return [...jobs, ...latest];
   }
 
-  /** The newest jobs, those under way, and those that were under way when they were told last. */
+  /** A busy server elsewhere says all the time that something changed. */
+  get #lookInMs(): number {
+    return this.#options.limits.dashboardPauseMs - (performance.now() - this.#lookedAtMs);
+  }
+
+  /** The newest jobs, those under way, and those that had not ended when they were told last. */
   async #latest(): Promise<readonly Job[]> {
     const { read } = this.#options;
     const page = { limit: MAX_LOOKED_AT, cursor: null, wantsTotal: false, order: "newest" } as const;
-    const [newest, held, ...known] = await Promise.all([
+    const [newest, held] = await Promise.all([
       read.jobs({ dialect: "shelby" }, page),
       read.jobs({ dialect: "shelby", states: ["leased", "running"] }, page),
-      ...[...this.#told.keys()].slice(-MAX_LOOKED_AT).map((id) => this.#job(id)),
     ]);
-    const jobs = [...newest.items, ...held.items, ...known.filter((job) => job !== null)];
-    return [...new Map(jobs.map((job) => [job.id, job])).values()];
+    const found = new Map([...newest.items, ...held.items].map((job) => [job.id, job]));
+    const others = [...this.#told].flatMap(([id, { isFinal }]) => (isFinal || found.has(id) ? [] : [id]));
+    const known = await Promise.all(others.map((id) => this.#job(id)));
+    return [...found.values(), ...known.filter((job) => job !== null)];
   }
 
   async #job(id: number): Promise<Job | null> {
@@ -126,14 +147,18 @@ export class DashboardSource implements ChangeSource {
     }
   }
 
-  #remember(id: number, text: string): void {
-    this.#told.delete(id);
-    this.#told.set(id, text);
-    if (this.#told.size <= MAX_LOOKED_AT) return;
+  /** Keeps a job as it is told; returns that. */
+  #remember(job: Job): unknown {
+    const view = this.#options.views.job(job);
+    const isFinal = job.state === "succeeded" || job.state === "failed" || job.state === "cancelled";
+    this.#told.delete(job.id);
+    this.#told.set(job.id, { text: JSON.stringify(view), isFinal });
+    if (this.#told.size <= MAX_TOLD) return view;
     for (const oldest of this.#told.keys()) {
       this.#told.delete(oldest);
       break;
     }
+    return view;
   }
 
   forget(): void {
