@@ -5,7 +5,7 @@ import { configurationPage } from "../../scripts/configurationPage.ts";
 import { Scratch } from "../cli/yardmasterProcess.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-const PAGES = ["README.md", "docs/getting-started.md", "docs/executr.md"];
+const PAGES = ["README.md", "docs/getting-started.md", "docs/executr.md", "docs/shelbycompute.md"];
 const scratch = new Scratch();
 let url = "";
 beforeAll(async () => {

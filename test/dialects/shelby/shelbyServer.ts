@@ -30,8 +30,15 @@ export interface Wire {
   readonly metadata: Record<string, unknown> | null;
   readonly script: string;
   readonly jobStats: Readonly<Record<string, number>>;
-  readonly detail: string | readonly { readonly type: string; readonly loc: readonly unknown[] }[];
+  readonly detail: string | readonly Fault[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+export interface Fault {
+  readonly type: string;
+  readonly loc: readonly unknown[];
+  readonly msg: string;
+  readonly input: unknown;
 }
 
 export interface Answer {
