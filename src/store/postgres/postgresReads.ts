@@ -30,7 +30,14 @@ import {
   toProject,
   toTask,
 } from "../sqlite/rows.ts";
-import type { JobQuery, JobRef, StoredLogPage, StoreReads, TallyRow } from "../store.ts";
+import {
+  type JobQuery,
+  type JobRef,
+  MAX_LISTED_RESULT_LENGTH,
+  type StoredLogPage,
+  type StoreReads,
+  type TallyRow,
+} from "../store.ts";
 import { parseDatabaseAddress } from "./databaseAddress.ts";
 import { countIds, selectIds, Values } from "./jobFilter.ts";
 import { SCHEMA } from "./layout.ts";
@@ -70,6 +77,12 @@ const WHOLE = `
   SELECT ${JOB_COLUMNS}, CASE WHEN dependencies > 0 THEN
     (SELECT array_agg(depends_on ORDER BY depends_on)::text FROM edges WHERE edges.job_id = id) END AS depends_on
   FROM jobs JOIN job_details USING (id) LEFT JOIN job_results USING (id)`;
+
+/** The same for lists, which leave long results out. */
+const LISTED = WHOLE.replace(
+  / result,/,
+  ` CASE WHEN length(result) <= ${MAX_LISTED_RESULT_LENGTH} THEN result END AS result,`,
+);
 
 interface ChunkRow {
   attempt: number;
@@ -116,12 +129,24 @@ export class PostgresReads implements StoreReads {
     statement: string,
     parameters: readonly Parameter[] = [],
   ): Promise<readonly Row[]> {
+    return this.#ask((session) => session.query<Row>(statement, parameters));
+  }
+
+  /** For statements that come in very many forms. */
+  #readOnce<Row extends object>(
+    statement: string,
+    parameters: readonly Parameter[],
+  ): Promise<readonly Row[]> {
+    return this.#ask((session) => session.queryOnce<Row>(statement, parameters));
+  }
+
+  #ask<T>(question: (session: Session) => Promise<T>): Promise<T> {
     const once = async () => {
       const session = await this.#pool.take();
       // The database ends what takes too long; one that does not answer at all is left.
       const timer = setTimeout(() => session.close(), this.#readTimeoutMs + 1_000);
       try {
-        return await session.query<Row>(statement, parameters);
+        return await question(session);
       } finally {
         clearTimeout(timer);
         this.#pool.give(session);
@@ -164,8 +189,8 @@ export class PostgresReads implements StoreReads {
     const ids = selectIds(query, values, { ...page, limit: skip + page.limit + 1 });
     const limit = values.add(page.limit + 1);
     const offset = values.add(skip);
-    const rows = await this.#read<WholeRow>(
-      `${WHOLE} WHERE id = ANY (ARRAY(SELECT id FROM (${ids}) AS found ORDER BY id ${direction} LIMIT ${limit} OFFSET ${offset}))
+    const rows = await this.#readOnce<WholeRow>(
+      `${LISTED} WHERE id = ANY (ARRAY(SELECT id FROM (${ids}) AS found ORDER BY id ${direction} LIMIT ${limit} OFFSET ${offset}))
        ORDER BY id ${direction}`,
       values.list,
     );
@@ -184,7 +209,7 @@ export class PostgresReads implements StoreReads {
     }
     const values = new Values();
     const statement = countIds(query, values);
-    const rows = await this.#read<{ n: number }>(statement, values.list);
+    const rows = await this.#readOnce<{ n: number }>(statement, values.list);
     return rows[0]?.n ?? 0;
   }
 

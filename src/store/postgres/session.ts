@@ -32,17 +32,18 @@ export class SessionLostError extends Error {
 
 // Statements are kept prepared; `simple` would send those without parameters as text each time.
 const PREPARED = { prepare: true, simple: false };
+const UNPREPARED = { prepare: false, simple: false };
 const SIMPLE = { prepare: false, simple: true };
 
 export class Session {
   readonly #sql: postgres.Sql<{ bigint: number; text: string }>;
-  readonly #lost = Promise.withResolvers<never>();
+  /** Ends the waits of statements that were sent and not answered. */
+  readonly #unanswered = new Set<(reason: Error) => void>();
   #socket: Socket | undefined;
   #reserved: postgres.ReservedSql<{ bigint: number; text: string }> | undefined;
   #isLost = false;
 
   private constructor(options: SessionOptions, host: { readonly name: string; readonly port: number }) {
-    this.#lost.promise.catch(() => {});
     const { address } = options;
     const settings = {
       max: 1,
@@ -108,20 +109,43 @@ export class Session {
     return this.#send<Row>(statement, parameters, PREPARED);
   }
 
+  /** Runs a statement that is put together as it is needed: it is not kept. */
+  async queryOnce<Row extends object>(
+    statement: string,
+    parameters: readonly Parameter[] = [],
+  ): Promise<readonly Row[]> {
+    return this.#send<Row>(statement, parameters, UNPREPARED);
+  }
+
   /** Runs one or several statements without parameters as they stand. */
   async run(statements: string): Promise<void> {
     await this.#send(statements, [], SIMPLE);
   }
 
-  async #send<Row extends object>(
+  #send<Row extends object>(
     statement: string,
     parameters: readonly Parameter[],
     options: typeof PREPARED,
   ): Promise<readonly Row[]> {
-    if (this.#isLost || this.#reserved === undefined) throw new SessionLostError("the connection was lost");
-    const sent = this.#reserved.unsafe<Row[]>(statement, [...parameters], options).execute();
-    // What waits in line when the connection ends is never answered.
-    return Promise.race([sent, this.#lost.promise]);
+    const session = this.#reserved;
+    if (this.#isLost || session === undefined) return Promise.reject(lost());
+    return new Promise((resolve, reject) => {
+      // What waits in line when the connection ends is never answered by itself.
+      this.#unanswered.add(reject);
+      session
+        .unsafe<Row[]>(statement, [...parameters], options)
+        .execute()
+        .then(
+          (rows) => {
+            this.#unanswered.delete(reject);
+            resolve(rows);
+          },
+          (error: unknown) => {
+            this.#unanswered.delete(reject);
+            reject(error);
+          },
+        );
+    });
   }
 
   /** Ends the connection at once; what was not committed is undone by the server. */
@@ -134,11 +158,13 @@ export class Session {
   #end(): void {
     if (this.#isLost) return;
     this.#isLost = true;
-    this.#lost.reject(new SessionLostError("the connection was lost"));
+    const reason = lost();
+    for (const reject of this.#unanswered) reject(reason);
+    this.#unanswered.clear();
   }
 
   #connect(host: { readonly name: string; readonly port: number }): Promise<Socket> {
-    if (this.#socket !== undefined || this.#isLost) throw new SessionLostError("the connection was lost");
+    if (this.#socket !== undefined || this.#isLost) throw lost();
     const isPath = host.name.startsWith("/");
     const socket = isPath
       ? connect({ path: `${host.name}/.s.PGSQL.${host.port}` })
@@ -154,4 +180,8 @@ export class Session {
       });
     });
   }
+}
+
+function lost(): SessionLostError {
+  return new SessionLostError("the connection was lost");
 }
