@@ -309,10 +309,14 @@ export interface StoredLogPage {
   readonly isEnd: boolean;
 }
 
+/** Longest result, as JSON, that lists of jobs tell; a longer one is null there. */
+export const MAX_LISTED_RESULT_LENGTH = 16_384;
+
 /** Reads outside of transactions: each sees what was committed before it began. */
 export interface StoreReads {
   /** With a dialect, jobs of others are not there: keys are unique in their dialect only. */
   findJob(ref: JobRef, dialect?: DialectName): Promise<Job | null>;
+  /** Results longer than `MAX_LISTED_RESULT_LENGTH` are left out: null. */
   listJobs(
     query: JobQuery,
     page: {

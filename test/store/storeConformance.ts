@@ -658,6 +658,13 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
           return [items.map((job) => job.id), total, nextCursor] as const;
         };
         expect(await list({})).toEqual([[4, 3, 2, 1], 4, null]);
+        await commit(async (tx) => {
+          await update(tx, 1, { priority: 1 }, { text: "x".repeat(16_000) });
+          await update(tx, 2, { priority: 1 }, { text: "x".repeat(17_000) });
+        });
+        const listed = await opened.reads.listJobs({}, { order: "oldest", limit: 2, cursor: null });
+        expect(listed.items.map((job) => job.result !== null)).toEqual([true, false]);
+        expect((await opened.reads.findJob(2))?.result).not.toBeNull();
         expect(await list({}, { order: "oldest", limit: 3 })).toEqual([[1, 2, 3], 4, 3]);
         expect(await list({}, { order: "oldest", limit: 3, cursor: 3 })).toEqual([[4], 4, null]);
         expect(await list({}, { limit: 2, cursor: 3 })).toEqual([[2, 1], 4, null]);

@@ -1,7 +1,7 @@
 /** Rows of the tables, and what they mean. */
 import type { Attempt, AttemptOutcome, Job, JobEvent, Json, JsonObject } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
-import type { JobControl, StoredShape, StoredWorker } from "../store.ts";
+import { type JobControl, MAX_LISTED_RESULT_LENGTH, type StoredShape, type StoredWorker } from "../store.ts";
 import { dialectCode, kindCode, stateCode } from "./codes.ts";
 
 export interface ControlRow {
@@ -109,6 +109,12 @@ export const JOB_COLUMNS = `
   id, key, dialect, shape_id, name, project_id, task_id, spec, priority, labels, dependencies, max_attempts,
   max_recoveries, timeout_ms, run_at, state, attempt, progress, result, exit_code, error, worker_id,
   created_at, ready_at, started_at, finished_at, updated_at`;
+
+/** The same for lists, which leave long results out. */
+export const LISTED_COLUMNS = JOB_COLUMNS.replace(
+  / result,/,
+  ` CASE WHEN length(result) <= ${MAX_LISTED_RESULT_LENGTH} THEN result END AS result,`,
+);
 
 /** The columns of both rows, each once. */
 export const BOTH_COLUMNS = [...new Set(`${CONTROL_COLUMNS}, ${JOB_COLUMNS}`.split(/[\s,]+/))]

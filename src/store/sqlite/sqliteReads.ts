@@ -28,6 +28,7 @@ import {
   decodeHistory,
   JOB_COLUMNS,
   type JobRow,
+  LISTED_COLUMNS,
   type ProjectRow,
   readJson,
   type TaskRow,
@@ -122,7 +123,7 @@ export class SqliteReads implements StoreReads {
     ]);
     const rows = this.#db
       .query<JobRow, (string | number)[]>(`
-        SELECT ${JOB_COLUMNS} FROM jobs
+        SELECT ${LISTED_COLUMNS} FROM jobs
         WHERE id IN (SELECT id FROM (${ids}) ${order} LIMIT ? OFFSET ?) ${order}`)
       .all(...values, page.limit + 1, skip);
     const items = rows.slice(0, page.limit).map((row) => this.#toJob(row));
