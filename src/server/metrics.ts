@@ -28,7 +28,9 @@ export class Metrics {
   readonly #queuedBytes: Gauge;
   readonly #storeBytes: Gauge;
   readonly #httpRequests: Counter;
+  readonly #openSockets: Gauge;
   #routes: readonly RouteTimes[] = [];
+  #socketCount: () => number = () => 0;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -44,6 +46,7 @@ export class Metrics {
     this.#queuedCommands = gauge("queued_commands", "Commands that wait in memory to be committed");
     this.#queuedBytes = gauge("queued_bytes", "Size of the commands that wait in memory");
     this.#storeBytes = gauge("store_bytes", "Size of the store");
+    this.#openSockets = gauge("open_sockets", "WebSockets that are open");
     this.#httpRequests = counter("http_requests_total", "Requests", ["method", "route", "status"]);
     collectDefaultMetrics({ register: this.#registry });
     for (const name of NOT_OF_THIS_RUNTIME) this.#registry.removeSingleMetric(name);
@@ -58,11 +61,17 @@ export class Metrics {
     this.#routes = routes;
   }
 
+  /** Says how many WebSockets are open. */
+  observeSockets(count: () => number): void {
+    this.#socketCount = count;
+  }
+
   /** All figures as they are now. */
   async text(): Promise<string> {
     const [stats, figures] = await Promise.all([this.#engine.read.stats(), this.#engine.figures()]);
     this.#setStats(stats);
     this.#setFigures(figures);
+    this.#openSockets.set(this.#socketCount());
     const httpSeconds = this.#setRoutes();
     const counted = await this.#registry.metrics();
     return [counted, ...engineHistograms(figures), httpSeconds].join("\n");

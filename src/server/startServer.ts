@@ -128,6 +128,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   const gate = new Gate(keys, tokens, limiter);
   const handler = new HttpHandler({ router, limits, live, logger, gate, cors });
   const sockets = new Sockets({ dialects, limits, gate, cors, logger });
+  metrics.observeSockets(() => sockets.size);
   metrics.observe([...router.targets.map((target) => target.times), handler.unmatched]);
 
   const hosts = new AllowedHosts([...(access.allowedHosts ?? []), ...options.listen.map(({ host }) => host)]);

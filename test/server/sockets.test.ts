@@ -192,6 +192,8 @@ test("over the limit of open sockets more are refused with 503 until one ends", 
   expect(response.status).toBe(503);
   expect(response.headers.get("retry-after")).toBe("5");
   expect(await response.json()).toEqual({ detail: expect.stringContaining("holds 3 WebSockets") });
+  const metrics = await (await fetch(`${setup.server.url}/metrics`)).text();
+  expect(metrics).toContain("\nyardmaster_open_sockets 3\n");
   const [first] = all;
   first?.socket.close();
   await first?.closed;

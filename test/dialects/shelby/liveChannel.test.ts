@@ -1,0 +1,136 @@
+/** What a stream keeps, and whom it drops. */
+import { afterEach, expect, test } from "bun:test";
+import { Channel, type Follower, type Message } from "../../../src/dialects/shelby/live/channel.ts";
+import { KeptBytes } from "../../../src/dialects/shelby/live/keptBytes.ts";
+
+class Reader implements Follower<null> {
+  room = Number.POSITIVE_INFINITY;
+  readonly seqs: number[] = [];
+  readonly ends: [number, string][] = [];
+  onRoom: (() => void) | null = null;
+
+  take(messages: readonly Message<null>[], from: number): number {
+    const taken = messages.slice(from, from + this.room);
+    this.room -= taken.length;
+    this.seqs.push(...taken.map(({ seq }) => seq));
+    return taken.length;
+  }
+
+  end(code: number, reason: string): void {
+    this.ends.push([code, reason]);
+  }
+}
+
+const open: Channel<null>[] = [];
+afterEach(() => {
+  for (const channel of open.splice(0)) channel.close();
+});
+
+function channelOf(limits: object = {}, kept = new KeptBytes(1_000_000)): Channel<null> {
+  const channel = new Channel<null>(
+    { slowReaderMs: 10_000, maxKeptMessages: 10, maxKeptBytes: 1_000_000, ...limits },
+    kept,
+  );
+  open.push(channel);
+  return channel;
+}
+
+function publish(channel: Channel<null>, count: number, text = ""): void {
+  for (let n = 0; n < count; n++) channel.publish("x", 0, text, null);
+  channel.flush();
+  channel.trim();
+}
+
+test("a reader takes as it has room, and goes on where it was", () => {
+  const channel = channelOf();
+  const start = channel.head;
+  const reader = new Reader();
+  reader.room = 3;
+  channel.join(reader, start);
+  publish(channel, 8);
+  expect(reader.seqs).toEqual([1, 2, 3].map((n) => start + n));
+  reader.room = 100;
+  reader.onRoom?.();
+  expect(reader.seqs).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((n) => start + n));
+  expect(reader.ends).toEqual([]);
+});
+
+test("who needs what is no longer kept is dropped with 4408, the others are not", () => {
+  const channel = channelOf();
+  const [slow, quick] = [new Reader(), new Reader()];
+  slow.room = 3;
+  channel.join(slow, channel.head);
+  channel.join(quick, channel.head);
+  publish(channel, 13);
+  expect(slow.ends).toEqual([]);
+  publish(channel, 1);
+  expect(slow.ends).toEqual([[4408, expect.stringContaining("no longer kept")]]);
+  expect(quick.seqs.length).toBe(14);
+  expect(channel.size).toBe(1);
+});
+
+test("who takes nothing for too long is dropped, also when nothing new comes", async () => {
+  const channel = channelOf({ slowReaderMs: 40 });
+  const reader = new Reader();
+  reader.room = 0;
+  channel.join(reader, channel.head);
+  publish(channel, 1);
+  await channel.settled();
+  expect(reader.ends).toEqual([[4408, expect.stringContaining("took nothing for 40 ms")]]);
+});
+
+test("who trickles along while the others wait is dropped, alone it is not", async () => {
+  const channel = channelOf(
+    { slowReaderMs: 60, maxKeptMessages: 1_000_000, maxKeptBytes: 100_000_000 },
+    new KeptBytes(100_000_000),
+  );
+  const trickle = new Reader();
+  trickle.room = 0;
+  channel.join(trickle, channel.head);
+  publish(channel, 10_000);
+  const timer = setInterval(() => {
+    trickle.room = 1;
+    trickle.onRoom?.();
+  }, 5);
+  const alone = await Promise.race([
+    channel.settled().then(() => "settled"),
+    Bun.sleep(200).then(() => "waits"),
+  ]);
+  expect([alone, trickle.ends]).toEqual(["waits", []]);
+  channel.join(new Reader(), channel.head);
+  const deadline = Date.now() + 10_000;
+  while (trickle.ends.length === 0 && Date.now() < deadline) await Bun.sleep(5);
+  clearInterval(timer);
+  expect(trickle.ends).toEqual([[4408, expect.stringContaining("held up others")]]);
+});
+
+test("numbers of another stream, or of one before, are none of this one's", async () => {
+  const before = channelOf();
+  publish(before, 5);
+  await Bun.sleep(3);
+  const channel = channelOf();
+  publish(channel, 5);
+  for (const seq of [
+    0,
+    1,
+    before.head,
+    before.head - 3,
+    channel.head + 1,
+    channel.head - 6,
+    0.5,
+    Number.NaN,
+  ]) {
+    expect([seq, channel.has(seq)]).toEqual([seq, false]);
+  }
+  for (const back of [0, 1, 5]) expect(channel.has(channel.head - back)).toBe(true);
+});
+
+test("all streams together keep no more than they may, and each has a share", () => {
+  const kept = new KeptBytes(200_000);
+  const channels = Array.from({ length: 10 }, () => channelOf({ maxKeptMessages: 1_000 }, kept));
+  for (const channel of channels) publish(channel, 100, "x".repeat(1_000));
+  expect(kept.bytes).toBeLessThan(400_000);
+  for (const channel of channels) expect(channel.messages.length).toBeGreaterThan(3);
+  for (const channel of channels) channel.close();
+  expect(kept.bytes).toBe(0);
+});
