@@ -13,6 +13,7 @@ const START_UP_ERRORS: readonly string[] = [
   "StateDirError",
   "IsolationUnavailableError",
   "StoreUnavailableError",
+  "BlobPlaceError",
 ];
 
 /** How a fault ends the command. */

@@ -1,6 +1,6 @@
 /** The agent that `up` keeps beside the server: a child process, started again when it crashes. */
 import type { Configuration } from "./configuration.ts";
-import { SETTING_NAMES, SETTINGS, variableOf } from "./settings.ts";
+import { SETTING_NAMES, SETTINGS, type Setting, variableOf } from "./settings.ts";
 
 /** Said to an agent that is to stop while its server still serves. */
 export const STOP_WORD = "stop";
@@ -117,9 +117,11 @@ export class LocalAgent {
   }
 }
 
-/** The agent has a key of its own and no business with those that the server takes. */
+/** The agent has a key of its own and no business with those that the server takes, nor with those of its stores. */
 function withoutServerSecrets(env: Readonly<Record<string, string | undefined>>) {
-  const { apiKeys } = SETTINGS;
-  const secret = [variableOf(apiKeys), apiKeys.formerVariable].map((name) => name?.toLowerCase());
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.includes(name.toLowerCase())));
+  const secrets = SETTING_NAMES.map((name): Setting<unknown> => SETTINGS[name])
+    .filter(({ group, isSecret }) => group === "server" && isSecret === true)
+    .flatMap((setting) => [variableOf(setting), setting.formerVariable])
+    .map((name) => name?.toLowerCase());
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secrets.includes(name.toLowerCase())));
 }

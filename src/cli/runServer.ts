@@ -1,7 +1,8 @@
 /** Starts store, engine and HTTP server of one process, from the settings in force. */
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import pino from "pino";
 import type { AccessOptions } from "../server/startServer.ts";
+import { blobPlaceOf } from "./blobPlace.ts";
 import { EXIT, ExitError } from "./exitCode.ts";
 import { isLoopback, type ListenAddress, parseListenAddress } from "./listenAddress.ts";
 import type { SettingValues } from "./settings.ts";
@@ -25,11 +26,12 @@ export interface OpenServer {
 export async function runServer(values: SettingValues): Promise<OpenServer> {
   const listen = values.listen.map(parseListenAddress);
   const outsideTokens = outsideTokensOf(values);
+  const blobPlace = blobPlaceOf(values, process.env);
   const dataDir = resolve(values.data);
   // Loaded here, so that commands that only speak to a server start fast.
   const [
     { openEngine },
-    { openDirectoryBlobStore },
+    { openBlobStore },
     { startServer },
     { whatsnextDialect },
     { executrDialect },
@@ -39,7 +41,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     { tokenSecretPath },
   ] = await Promise.all([
     import("../engine/openEngine.ts"),
-    import("../store/blobs/directoryBlobStore.ts"),
+    import("../store/blobs/openBlobStore.ts"),
     import("../server/startServer.ts"),
     import("../dialects/whatsnext/whatsnextDialect.ts"),
     import("../dialects/executr/executrDialect.ts"),
@@ -72,7 +74,15 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     onFatal: (message) => reject(new ExitError(EXIT.failed, `the store failed: ${message}`)),
   });
   try {
-    const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
+    const blobs = await openBlobStore({
+      ...blobPlace,
+      dataDir,
+      onUnreachable: (reason) =>
+        logger.warn(
+          { reason },
+          "the artifacts cannot be reached now: requests for them get 503 until they can",
+        ),
+    });
     const shelby = shelbyDialect({
       engine,
       blobs,

@@ -1,5 +1,6 @@
 /** The kinds of value a setting can have: how each is read from text or from the file, and shown. */
 import { type ConfiguredKey, KEY_ROLES } from "../server/access/apiKey.ts";
+import { S3_ADDRESS } from "../store/blobs/s3Address.ts";
 import { BYTE_SIZE_FORM, formatByteSize, parseByteSize } from "./byteSize.ts";
 import { DURATION_FORM, formatDuration, parseDuration } from "./duration.ts";
 
@@ -70,6 +71,39 @@ export function databaseUrl(): SettingKind<string> {
       if (typeof value !== "string" || !/^postgres(ql)?:\/\//.test(value))
         throw new SettingValueError(`expected ${allowed}`);
       return value;
+    },
+    show: (value) => value,
+  };
+}
+
+/** A place in a bucket of an S3-compatible service. */
+export function s3Address(): SettingKind<string> {
+  const allowed = "s3://bucket or s3://bucket/prefix";
+  return {
+    placeholder: "url",
+    isList: false,
+    allowed,
+    read(value) {
+      if (typeof value !== "string" || !S3_ADDRESS.test(value)) throw refuse(allowed, value);
+      return value;
+    },
+    show: (value) => value,
+  };
+}
+
+/** The address of a service: scheme, host and port. */
+export function endpointUrl(): SettingKind<string> {
+  const allowed = "the address of a service, such as https://s3.example.com or http://127.0.0.1:9000";
+  return {
+    placeholder: "url",
+    isList: false,
+    allowed,
+    read(value) {
+      const url = typeof value === "string" ? URL.parse(value) : null;
+      const isPlain = url !== null && url.username === "" && url.search === "" && url.hash === "";
+      if (!isPlain || !["http:", "https:"].includes(url.protocol))
+        throw new SettingValueError(`expected ${allowed}`);
+      return url.href.replace(/\/+$/, "");
     },
     show: (value) => value,
   };

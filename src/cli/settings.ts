@@ -14,6 +14,7 @@ import {
   databaseUrl,
   durationMs,
   durationMsOrNever,
+  endpointUrl,
   headerWords,
   hostNames,
   integer,
@@ -21,6 +22,7 @@ import {
   labels,
   paths,
   type SettingKind,
+  s3Address,
   text,
   texts,
   toggle,
@@ -98,6 +100,61 @@ export const SETTINGS = {
     description:
       "PostgreSQL database that holds the jobs, for any number of servers. Others can read a command line: give the password in a variable, `YARDMASTER_STORE` or `PGPASSWORD`.",
     isSecret: true,
+  }),
+  blobs: define({
+    group: "server",
+    key: "blobs",
+    kind: s3Address(),
+    default: null,
+    defaultText: "the folder `artifacts` in the data folder",
+    description:
+      "Bucket of an S3-compatible service that holds the artifacts, for servers on several machines. One prefix belongs to one installation.",
+  }),
+  s3Endpoint: define({
+    group: "server",
+    key: "s3-endpoint",
+    kind: endpointUrl(),
+    default: null,
+    defaultText: "`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or AWS",
+    description: "Address of that service. Buckets are named in the path.",
+  }),
+  s3Region: define({
+    group: "server",
+    key: "s3-region",
+    kind: text("region", "the name of a region"),
+    default: null,
+    defaultText: "`AWS_REGION`, `AWS_DEFAULT_REGION`, or `us-east-1`",
+    description: "Region of the bucket.",
+  }),
+  s3AccessKeyId: define({
+    group: "server",
+    key: "s3-access-key-id",
+    kind: text("id", "an access key"),
+    default: null,
+    defaultText: "`AWS_ACCESS_KEY_ID`",
+    description: "Access key for that service.",
+    isSecret: true,
+    flag: null,
+  }),
+  s3SecretAccessKey: define({
+    group: "server",
+    key: "s3-secret-access-key",
+    kind: text("key", "a secret access key"),
+    default: null,
+    defaultText: "`AWS_SECRET_ACCESS_KEY`",
+    description: "Secret of that access key.",
+    isSecret: true,
+    flag: null,
+  }),
+  s3SessionToken: define({
+    group: "server",
+    key: "s3-session-token",
+    kind: text("token", "a session token"),
+    default: null,
+    defaultText: "`AWS_SESSION_TOKEN`, where the keys come from `AWS_*` too",
+    description: "Token of temporary keys. It is read once, at the start.",
+    isSecret: true,
+    flag: null,
   }),
   insecure: define({
     group: "server",
@@ -586,6 +643,12 @@ type ValueOf<S> = S extends Setting<infer T> ? T : never;
 /** Settings without a default of their own are null unless somebody sets them. */
 type NullableNames =
   | "apiKey"
+  | "blobs"
+  | "s3Endpoint"
+  | "s3Region"
+  | "s3AccessKeyId"
+  | "s3SecretAccessKey"
+  | "s3SessionToken"
   | "store"
   | "jwtIssuer"
   | "jwtAudience"

@@ -90,7 +90,7 @@ describe("configuration", () => {
           setting.default,
         );
       }
-      expect(variableOf(setting)).toMatch(/^YARDMASTER_[A-Z_]+$/);
+      expect(variableOf(setting)).toMatch(/^YARDMASTER_[A-Z0-9_]+$/);
     }
   });
 

@@ -16,10 +16,10 @@ export class Scratch {
   readonly folder = mkdtempSync(join(tmpdir(), "yardmaster-cli-"));
   readonly #children: Bun.Subprocess[] = [];
 
-  /** Environment without the caller's own Yardmaster settings. */
+  /** Environment without the caller's own settings. */
   environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
     const kept = Object.entries(process.env).filter(
-      (pair): pair is [string, string] => pair[1] !== undefined && !pair[0].startsWith("YARDMASTER_"),
+      (pair): pair is [string, string] => pair[1] !== undefined && !/^(YARDMASTER|AWS)_/.test(pair[0]),
     );
     return { ...Object.fromEntries(kept), NO_COLOR: "1", ...extra };
   }
@@ -53,8 +53,9 @@ export class Scratch {
   /** Starts `up` or `serve` on a free port; resolves when it is ready. */
   async start(
     argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly url: string; readonly child: Bun.Subprocess<"ignore", "pipe", "pipe"> }> {
-    const child = this.spawn([...argv, "--json", "--listen", "127.0.0.1:0"]);
+    const child = this.spawn([...argv, "--json", "--listen", "127.0.0.1:0"], env);
     const decoder = new TextDecoder();
     let text = "";
     for await (const chunk of child.stdout) {

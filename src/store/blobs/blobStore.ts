@@ -25,7 +25,12 @@ export interface BlobStore {
   put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt>;
   /** Null when nothing has that hash. */
   open(sha256: string): Promise<StoredBlob | null>;
+  /** The hashes of all that is stored, in no certain order; what is put meanwhile may be among them or not. */
+  names(): AsyncIterable<string>;
 }
+
+/** A SHA-256 as blobs are named by it. */
+export const BLOB_NAME = /^[0-9a-f]{64}$/;
 
 /** The stream is longer than allowed. */
 export class BlobTooLargeError extends Error {

@@ -134,8 +134,9 @@ function bodyOf(
   end: number,
   init: { status: number; headers: Record<string, string> },
 ): Response {
-  if (call.request.method !== "HEAD") return new Response(blob.body(start, end), init);
+  // Of a stream nobody else would say it, and a reader could not tell its end from a connection that was cut off.
   init.headers["content-length"] = String(end - start);
+  if (call.request.method !== "HEAD") return new Response(blob.body(start, end), init);
   return new Response(null, init);
 }
 

@@ -1,0 +1,114 @@
+/**
+ * Blobs on an S3-compatible service, for servers on several machines: `PREFIX/abcd…`, one object a blob.
+ *
+ * What comes in is first written to a file of this machine and checked: a stream's hash is known at its end, and an
+ * object must not be seen before. Only then it goes up, in one piece or in parts that the service joins at the end, so
+ * that a name never stands for less than its bytes, and a request to the service can be sent again.
+ */
+import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { BLOB_NAME, type BlobStore, type PutReceipt, type StoredBlob } from "./blobStore.ts";
+import { copyChecked } from "./checkedCopy.ts";
+import { diskFault } from "./diskFault.ts";
+import { S3Bucket, type S3BucketOptions } from "./s3Bucket.ts";
+import { BlobPlaceError, S3Fault, unavailable } from "./s3Fault.ts";
+
+export interface S3BlobStoreOptions extends S3BucketOptions {
+  /** Stands before every name, without a slash at its ends; empty is none. */
+  readonly prefix: string;
+  /** Folder of this process alone, for what is coming in. Made when it is not there, and emptied. */
+  readonly spoolDirectory: string;
+  /** Called when the service cannot be reached at the start; the store works as soon as it can. */
+  readonly onUnreachable?: (reason: string) => void;
+}
+
+/** Written at the start, which shows that the bucket is there and takes objects. */
+const MARKER = {
+  name: "yardmaster.txt",
+  text: "Artifacts of Yardmaster, each under the SHA-256 of its bytes.\n",
+};
+
+/**
+ * Opens the store.
+ * @throws BlobPlaceError when the service refuses: no such bucket, wrong key, no right to write
+ */
+export async function openS3BlobStore(options: S3BlobStoreOptions): Promise<BlobStore> {
+  await mkdir(options.spoolDirectory, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(options.spoolDirectory)) {
+    await rm(join(options.spoolDirectory, name), { recursive: true, force: true });
+  }
+  const bucket = new S3Bucket(options);
+  const prefix = options.prefix === "" ? "" : `${options.prefix}/`;
+  try {
+    await bucket.putText(prefix + MARKER.name, MARKER.text);
+  } catch (error) {
+    if (!(error instanceof S3Fault)) throw error;
+    if (!error.isPassing) {
+      throw new BlobPlaceError(
+        `the artifacts cannot be kept in s3://${options.bucket}/${options.prefix}: ${error.message}`,
+      );
+    }
+    options.onUnreachable?.(error.message);
+  }
+  return new S3BlobStore(bucket, prefix, options.spoolDirectory);
+}
+
+class S3BlobStore implements BlobStore {
+  readonly #bucket: S3Bucket;
+  readonly #prefix: string;
+  readonly #spoolDirectory: string;
+
+  constructor(bucket: S3Bucket, prefix: string, spoolDirectory: string) {
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+    this.#spoolDirectory = spoolDirectory;
+  }
+
+  async open(sha256: string): Promise<StoredBlob | null> {
+    const key = this.#prefix + sha256;
+    const sizeBytes = await this.#bucket.sizeOf(key).catch(refuse);
+    if (sizeBytes === null) return null;
+    return {
+      sizeBytes,
+      body: (start, end) => (start >= end ? new Blob([]) : this.#bucket.read(key, start, end)),
+    };
+  }
+
+  async put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt> {
+    // What is there already is still read and checked: the sender learns whether its bytes are those.
+    if ((await this.open(sha256)) !== null) {
+      return { sizeBytes: await copyChecked(sha256, bytes, maxBytes, null), isNew: false };
+    }
+    const path = join(this.#spoolDirectory, crypto.randomUUID());
+    try {
+      const file = await open(path, "wx", 0o600);
+      let sizeBytes: number;
+      try {
+        sizeBytes = await copyChecked(sha256, bytes, maxBytes, file);
+      } finally {
+        await file.close();
+      }
+      await this.#bucket.putFile(this.#prefix + sha256, path, sizeBytes);
+      return { sizeBytes, isNew: true };
+    } catch (error) {
+      throw error instanceof S3Fault ? unavailable(error) : diskFault(error);
+    } finally {
+      await rm(path, { force: true }).catch(() => {});
+    }
+  }
+
+  async *names(): AsyncIterable<string> {
+    let from: string | null = null;
+    do {
+      const page: Awaited<ReturnType<S3Bucket["list"]>> = await this.#bucket
+        .list(this.#prefix, from)
+        .catch(refuse);
+      yield* page.keys.map((key) => key.slice(this.#prefix.length)).filter((name) => BLOB_NAME.test(name));
+      from = page.next;
+    } while (from !== null);
+  }
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof S3Fault ? unavailable(error) : error;
+}
