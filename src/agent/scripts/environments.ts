@@ -24,7 +24,7 @@ import { errorText } from "../errorText.ts";
 import { buildEnvironment, type EnvironmentTools } from "./buildEnvironment.ts";
 import { sha256Hex } from "./fileHash.ts";
 import type { Python } from "./python.ts";
-import { takeLock, tryLock } from "./sharedLock.ts";
+import { type HeldLock, tryLock } from "./sharedLock.ts";
 
 export interface EnvironmentsOptions {
   /** Folder of all environments; made where there is none. */
@@ -46,8 +46,10 @@ export interface Environment {
   release(): void;
 }
 
-/** Rounds after which an environment that others throw away again and again is given up. */
-const MAX_ROUNDS = 5;
+/** Builds after which an environment that others throw away again and again is given up. */
+const MAX_BUILDS = 5;
+/** Between two looks whether another job has finished. */
+const LOOK_AGAIN_MS = 100;
 const MARKER = ".complete";
 
 export class Environments {
@@ -68,42 +70,54 @@ export class Environments {
     const key = environmentKey(python, requirements);
     const folder = join(this.#options.folder, key);
     const lockFile = `${folder}.lock`;
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const lock = await takeLock(lockFile, "shared", tools.signal, () =>
-        tools.note("another job prepares the same environment; waiting for it"),
-      );
-      const packages = readMarker(folder);
-      if (packages !== null) {
-        touch(folder);
-        tools.note(`environment ${key.slice(0, 12)}: ready (${packages.length} packages)`);
-        return { python: join(folder, "bin", "python"), folder, packages, release: lock.release };
+    let hasTold = false;
+    for (let builds = 0; builds < MAX_BUILDS; ) {
+      tools.signal.throwIfAborted();
+      const used = this.#used(key, folder, lockFile, tools);
+      if (used !== null) return used;
+      // Not waited for: as soon as it is built others use it, for as long as their jobs run.
+      const lock = tryLock(lockFile, "exclusive");
+      if (lock !== null) {
+        builds += 1;
+        await this.#build(python, requirements, folder, lock, tools);
+        continue;
       }
-      lock.release();
-      await this.#build(python, requirements, folder, lockFile, tools);
+      if (!hasTold) tools.note("another job prepares the same environment; waiting for it");
+      hasTold = true;
+      // Unevenly, so that two agents do not get into each other's way again and again.
+      await Bun.sleep(LOOK_AGAIN_MS * (0.5 + Math.random()));
     }
     throw new Error(`the environment ${folder} is thrown away as soon as it is made`);
+  }
+
+  /** The environment, held; null when it is not there, or is being built or thrown away. */
+  #used(key: string, folder: string, lockFile: string, tools: EnvironmentTools): Environment | null {
+    const lock = tryLock(lockFile, "shared");
+    const packages = lock === null ? null : readMarker(folder);
+    if (lock === null || packages === null) {
+      lock?.release();
+      return null;
+    }
+    touch(folder);
+    tools.note(`environment ${key.slice(0, 12)}: ready (${packages.length} packages)`);
+    return { python: join(folder, "bin", "python"), folder, packages, release: lock.release };
   }
 
   async #build(
     python: Python,
     requirements: string,
     folder: string,
-    lockFile: string,
+    lock: HeldLock,
     tools: EnvironmentTools,
   ): Promise<void> {
-    const lock = await takeLock(lockFile, "exclusive", tools.signal, () =>
-      tools.note("another job prepares the same environment; waiting for it"),
-    );
     try {
-      // Whoever waited for the lock may find the work done.
+      // Between our look and our lock it may have been finished.
       if (readMarker(folder) !== null) return;
       await rm(folder, { recursive: true, force: true });
       mkdirSync(folder, { mode: 0o700 });
       const packages = await buildEnvironment(python, requirements, folder, tools);
-      writeFileSync(
-        join(folder, `${MARKER}.new`),
-        JSON.stringify({ packages, requirements, python: python.version }),
-      );
+      const marker = JSON.stringify({ packages, requirements, python: python.version });
+      writeFileSync(join(folder, `${MARKER}.new`), marker);
       renameSync(join(folder, `${MARKER}.new`), join(folder, MARKER));
     } catch (error) {
       await rm(folder, { recursive: true, force: true }).catch((failure) =>

@@ -2,9 +2,6 @@
 import { closeSync, openSync } from "node:fs";
 import { type LockKind, tryLock as tryLockFile } from "../binaries/fileLock.ts";
 
-/** While somebody else holds the lock, it is tried for again this often. */
-const RETRY_MS = 100;
-
 /** What was locked, to be let go of. */
 export interface HeldLock {
   release(): void;
@@ -32,25 +29,4 @@ export function tryLock(path: string, kind: LockKind): HeldLock | null {
       isHeld = false;
     },
   };
-}
-
-/**
- * Waits for the lock.
- *
- * @param onWait called once when somebody else holds it
- * @throws the signal's reason when it is aborted, Error when the file cannot be made
- */
-export async function takeLock(
-  path: string,
-  kind: LockKind,
-  signal: AbortSignal,
-  onWait: () => void = () => {},
-): Promise<HeldLock> {
-  for (let tries = 0; ; tries++) {
-    signal.throwIfAborted();
-    const lock = tryLock(path, kind);
-    if (lock !== null) return lock;
-    if (tries === 0) onWait();
-    await Bun.sleep(RETRY_MS);
-  }
 }
