@@ -52,6 +52,12 @@ function source(query: JobQuery, state: JobState | null, values: Values): string
   const conditions: string[] = [];
   let needsDetails = false;
   let needsJobs = false;
+  // The line of ready jobs knows the shapes itself, and goes by them.
+  const shapeId = state === "ready" ? "line.shape_id" : "jobs.shape_id";
+  const ofShape = (condition: string) => {
+    if (state !== "ready") needsJobs = true;
+    conditions.push(condition);
+  };
   const ofDetails = (condition: string) => {
     needsDetails = true;
     conditions.push(condition);
@@ -65,16 +71,10 @@ function source(query: JobQuery, state: JobState | null, values: Values): string
   }
   if (query.name !== undefined) ofDetails(`job_details.name = ${values.add(query.name)}::text`);
   if (query.queue !== undefined) {
-    needsJobs = true;
-    conditions.push(
-      `jobs.shape_id IN (SELECT id FROM shapes WHERE queue = ${values.add(query.queue)}::text)`,
-    );
+    ofShape(`${shapeId} IN (SELECT id FROM shapes WHERE queue = ${values.add(query.queue)}::text)`);
   }
   if (query.kind !== undefined) {
-    needsJobs = true;
-    conditions.push(
-      `jobs.shape_id IN (SELECT id FROM shapes WHERE kind = ${values.add(kindCode.encode(query.kind))})`,
-    );
+    ofShape(`${shapeId} IN (SELECT id FROM shapes WHERE kind = ${values.add(kindCode.encode(query.kind))})`);
   }
   if (query.label !== undefined) {
     const { key, value } = query.label;
@@ -83,11 +83,11 @@ function source(query: JobQuery, state: JobState | null, values: Values): string
     );
   }
   if (query.text !== undefined) {
-    needsJobs = true;
+    if (state !== "ready") needsJobs = true;
     const pattern = values.add(`%${query.text.replace(/[\\%_]/g, "\\$&")}%`);
     ofDetails(
       `(job_details.name ILIKE ${pattern}::text OR job_details.key ILIKE ${pattern}::text
-        OR jobs.shape_id IN (SELECT id FROM shapes WHERE queue ILIKE ${pattern}::text))`,
+        OR ${shapeId} IN (SELECT id FROM shapes WHERE queue ILIKE ${pattern}::text))`,
     );
   }
   const where = conditions.length === 0 ? "true" : conditions.join(" AND ");

@@ -119,6 +119,9 @@ export class PostgresReads implements StoreReads {
             default_transaction_read_only: "on",
             statement_timeout: String(settings.readTimeoutMs),
             jit: "off",
+            max_parallel_workers_per_gather: "0",
+            // Jobs of one state and those of one API lie in different ranges of ids: merging walks the one to the other.
+            enable_mergejoin: "off",
           },
         });
       },
