@@ -121,12 +121,14 @@ export interface LiveServer extends AsyncDisposable {
 export async function startLive(
   options: {
     readonly live?: Partial<LiveLimits>;
+    /** A PostgreSQL database; absent is a store of its own. */
+    readonly storeUrl?: string;
     readonly limits?: Partial<ServerLimits>;
     readonly access?: AccessOptions;
   } = {},
 ): Promise<LiveServer> {
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-live-"));
-  const engine = await openEngine({ dataDir });
+  const engine = await openEngine({ dataDir, storeUrl: options.storeUrl ?? null });
   const faults: unknown[] = [];
   const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
   const dialect = shelbyDialect({

@@ -2,6 +2,7 @@
  * A stream of changes of something that can be read whole: first what it is, then what changes. However many
  * follow it, it is read once.
  */
+import { OverloadedError, StoreUnavailableError } from "../../../domain/errors.ts";
 import type { EngineEvent } from "../../../engine/engine.ts";
 import { CLOSE } from "../../socket.ts";
 import { Channel, type Follower, messageText } from "./channel.ts";
@@ -55,6 +56,9 @@ const SNAPSHOT_REUSE_MS = 1_000;
 /** Failures in a row after which the followers are sent away. */
 const MAX_FAULTS = 5;
 
+const UNAVAILABLE = [CLOSE.unavailable, "the store does not answer; come back later"] as const;
+const FAULT = [CLOSE.internal, "something went wrong in the server; its log has the cause"] as const;
+
 export class ChangeHub {
   readonly #options: ChangeHubOptions;
   #channel: Channel<null> | null = null;
@@ -101,9 +105,10 @@ export class ChangeHub {
         faults = 0;
       } catch (error) {
         if (this.#isClosed) break;
-        onFault(error);
+        const isStoreAway = error instanceof StoreUnavailableError || error instanceof OverloadedError;
+        if (!isStoreAway) onFault(error);
         faults++;
-        if (faults >= MAX_FAULTS) this.#endAll(channel);
+        if (faults >= MAX_FAULTS) this.#endAll(channel, isStoreAway ? UNAVAILABLE : FAULT);
         await pause(FAULT_PAUSE_MS);
       }
     }
@@ -199,10 +204,9 @@ export class ChangeHub {
     });
   }
 
-  #endAll(channel: Channel<null>): void {
-    const reason = "something went wrong in the server; its log has the cause";
-    channel.endAll(CLOSE.internal, reason);
-    for (const follower of this.#pending.splice(0)) follower.end(CLOSE.internal, reason);
+  #endAll(channel: Channel<null>, [code, reason]: readonly [code: number, reason: string]): void {
+    channel.endAll(code, reason);
+    for (const follower of this.#pending.splice(0)) follower.end(code, reason);
   }
 }
 
