@@ -7,6 +7,7 @@
  * npm run test:kill             # the long kill tests alone
  * npm run test:soak             # the long tests of endurance alone
  * npm run test:sockets          # thousands of open sockets, and long logs to many readers
+ * npm run test:training         # a real training, which needs a package index
  * ```
  */
 import { spawn } from "node:child_process";
@@ -16,8 +17,8 @@ import { closingLine, readSummary } from "./testSummary.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const TEST_FOLDERS = ["test", "clients/typescript/test"];
-/** Suites that take many minutes; they run only when named. */
-const LONG_FOLDERS = ["test/kill", "test/soak", "test/sockets"];
+/** Suites that take many minutes or need more than this machine; they run only when named. */
+const LONG_FOLDERS = ["test/kill", "test/soak", "test/sockets", "test/training"];
 /** One test may start real servers and agents on a busy machine. */
 const TEST_TIMEOUT_MS = 60_000;
 
