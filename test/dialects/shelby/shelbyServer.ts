@@ -67,11 +67,22 @@ export interface ShelbyServer extends AsyncDisposable {
 }
 
 export async function startShelby(
-  options: { readonly dialect?: Partial<ShelbySettings>; readonly engine?: Partial<EngineSettings> } = {},
+  options: {
+    readonly dialect?: Partial<ShelbySettings>;
+    readonly engine?: Partial<EngineSettings>;
+    /** A PostgreSQL database; absent is a file of its own. */
+    readonly storeUrl?: string;
+    /** Folder of artifacts that several servers share; absent is one of its own. */
+    readonly artifacts?: string;
+  } = {},
 ): Promise<ShelbyServer> {
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-shelby-"));
-  const engine = await openEngine({ dataDir, ...(options.engine ? { settings: options.engine } : {}) });
-  const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
+  const { storeUrl = null, artifacts = join(dataDir, "artifacts") } = options;
+  const engine = await openEngine({
+    ...{ dataDir, storeUrl },
+    ...(options.engine ? { settings: options.engine } : {}),
+  });
+  const blobs = await openDirectoryBlobStore(artifacts);
   const dialect = shelbyDialect({ engine, blobs, ...options.dialect });
   const server = await startTestServerWith(engine, { dialects: [dialect] });
   const call = async (method: string, path: string, body?: unknown): Promise<Answer> => {

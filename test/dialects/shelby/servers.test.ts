@@ -1,0 +1,50 @@
+/** Several servers on one PostgreSQL: agents and front ends may speak to any of them. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cluster } from "../../postgres/cluster.ts";
+import { startShelby, until } from "./shelbyServer.ts";
+
+const artifacts = mkdtempSync(join(tmpdir(), "yardmaster-shelby-artifacts-"));
+let cluster: Cluster;
+beforeAll(async () => {
+  cluster = await Cluster.start();
+});
+afterAll(() => {
+  cluster?.dispose();
+  rmSync(artifacts, { recursive: true, force: true });
+});
+
+test("a job goes through two servers: created here, its script there, acknowledged by one of many", async () => {
+  const storeUrl = await cluster.newDatabase();
+  await using here = await startShelby({ storeUrl, artifacts });
+  await using there = await startShelby({ storeUrl, artifacts });
+  const markup = { note: "<b>\0\ufffe&", deep: [{ a: null }] };
+  await here.post("/api/jobs/create", { jobId: "j", datasetName: "d", meta: markup });
+  await there.post("/api/jobs/upload-script", { jobId: "j", script: "print(1)" });
+  expect((await here.get("/api/jobs/fetch-script?jobId=j")).body.script).toBe("print(1)");
+  await there.post("/api/nodes/register", { nodeId: "n0", specs: { os: "Linux" }, handshakeKey: "k" });
+  expect((await here.ack("n0", "j", { signature: "00" })).json).toEqual({ detail: "Invalid signature" });
+
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? here : there).ack(`n${n}`, "j")),
+  );
+  expect(answers.filter(({ status }) => status === 200).length).toBe(1);
+  const winner = answers.findIndex(({ status }) => status === 200);
+  for (let n = 0; n < 20; n++) {
+    await (n % 2 === 0 ? here : there).post("/api/jobs/stream-log", { job_id: "j", line: `line ${n}` });
+  }
+  expect((await there.finish(`n${winner}`, "j", { metadata: { loss: 0.5 } })).status).toBe(200);
+  const isThere = async () => (await here.statusOf("j")) === "finished";
+  await until(isThere, "the other server tells that the job is finished");
+  const { body } = await here.get("/api/frontend/jobs/j");
+  expect(body).toMatchObject({ meta: markup, metadata: { loss: 0.5 }, assignedNode: `n${winner}` });
+  expect(body.logs.map(({ line }) => line)).toEqual(Array.from({ length: 20 }, (_, n) => `line ${n}`));
+  expect((await here.get("/api/frontend/nodes")).body.count).toBe(40);
+  expect((await here.get("/api/frontend/logs?limit=2")).json).toMatchObject([
+    { jobId: "j", line: "line 19" },
+    { jobId: "j", line: "line 18" },
+  ]);
+  expect([...here.errors, ...there.errors]).toEqual([]);
+}, 60_000);
