@@ -53,35 +53,60 @@ async function serve(name: string, store: string) {
   return { child, url, output, client: new YardmasterClient({ baseUrl: url, maxRetries: 20 }) };
 }
 
+async function waitFor(client: YardmasterClient, id: number | string) {
+  for (const deadline = Date.now() + 40_000; Date.now() < deadline; await Bun.sleep(30)) {
+    const job = await client.job(id);
+    if (job.state === "succeeded") return job;
+  }
+  throw new Error(`job ${id} does not end`);
+}
+
+function startAgent(name: string, store: string, url: string): void {
+  start(name, store, ["agent", "--server", url, "--cpu", "2", "--state-dir", join(dir, `${name}-state`)]);
+}
+
 test("two servers share one queue, and each may be killed", async () => {
   const store = await cluster.newDatabase();
   const [first, second] = [await serve("first", store), await serve("second", store)];
-  start("agent", store, [
-    "agent",
-    "--server",
-    second.url,
-    "--cpu",
-    "2",
-    "--state-dir",
-    join(dir, "agent-state"),
-  ]);
+  startAgent("agent", store, second.url);
   const jobs = await first.client.submitMany(
     Array.from({ length: 30 }, (_, number) => ({ spec: { argv: ["echo", `job ${number}`] } })),
   );
   const ids = jobs.map(({ id }) => id);
-  const waitFor = async (client: YardmasterClient, id: number | string) => {
-    for (const deadline = Date.now() + 30_000; Date.now() < deadline; await Bun.sleep(30)) {
-      const job = await client.job(id);
-      if (job.state === "succeeded") return job;
-    }
-    throw new Error(`job ${id} does not end`);
-  };
   for (const id of ids.slice(0, 5)) await waitFor(first.client, id);
   first.child.kill("SIGKILL");
   for (const id of ids) expect((await waitFor(second.client, id)).attempt).toBe(1);
   const again = await serve("first", store);
   expect((await again.client.job(ids[0] ?? 0)).state).toBe("succeeded");
   expect(`${first.output.text()}${second.output.text()}`).not.toContain(new URL(store).password);
+});
+
+test("a server that is stopped past its leases and goes on has done nothing twice", async () => {
+  const store = await cluster.newDatabase();
+  const [first, second] = [await serve("stopped", store), await serve("going", store)];
+  startAgent("agent-stopped", store, first.url);
+  startAgent("agent-going", store, second.url);
+  const ids: (number | string)[] = [];
+  for (let round = 0; round < 5; round++) {
+    const some = await second.client.submitMany(
+      Array.from({ length: 10 }, () => ({ spec: { argv: ["sleep", "0.1"] }, maxRecoveries: 20 })),
+    );
+    ids.push(...some.map(({ id }) => id));
+    if (round === 1) first.child.kill("SIGSTOP");
+    await Bun.sleep(200);
+  }
+  // Longer than a lease.
+  await Bun.sleep(3_000);
+  first.child.kill("SIGCONT");
+  for (const id of ids) await waitFor(second.client, id);
+  // How often each came to its end, as its history tells.
+  const rows = await cluster.ask(
+    new URL(store).pathname.slice(1),
+    `SELECT count(*)::int AS jobs, sum(ends)::int AS ends FROM (
+       SELECT (SELECT count(*) FROM regexp_matches(history, '\\[[0-9]+,4,', 'g')) AS ends FROM yardmaster.jobs
+     ) AS counted`,
+  );
+  expect(rows[0]).toEqual({ jobs: ids.length, ends: ids.length });
 });
 
 test("the address of the store is masked where settings are shown, and in refusals", async () => {
