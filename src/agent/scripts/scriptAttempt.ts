@@ -41,6 +41,8 @@ export class ScriptAttempt {
   #dataset: HeldDataset | null = null;
   #previous: string | null = null;
   #startedAtMs: number | null = null;
+  /** When the script ended; storing its model comes after. */
+  #endedAtMs: number | null = null;
   #usage: { readonly summary: UsageSummary; stop(): void } | null = null;
 
   constructor(services: ScriptServices, context: RunContext) {
@@ -180,6 +182,7 @@ export class ScriptAttempt {
 
   async #settle(result: JobResult, end: ProcessEnd): Promise<JobResult> {
     this.#usage?.stop();
+    this.#endedAtMs = Date.now();
     const { outcome, exitCode, error } = result;
     let ended: Ended;
     if (outcome === "succeeded") ended = await this.#collected(exitCode ?? null);
@@ -235,7 +238,7 @@ export class ScriptAttempt {
     error: string | null,
     model: Model | null,
   ): Promise<Ended> {
-    const endedAtMs = Date.now();
+    const endedAtMs = this.#endedAtMs ?? Date.now();
     const startedAtMs = this.#startedAtMs;
     const usage = this.#usage?.summary.figures() ?? null;
     const metadata: JsonObject = {

@@ -67,6 +67,7 @@ export class UsageSampler {
   readonly #options: UsageSamplerOptions;
   readonly #watched = new Map<WatchedJob, UsageSummary>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #dueMs = Number.POSITIVE_INFINITY;
   #isLooking = false;
 
   constructor(options: UsageSamplerOptions) {
@@ -77,24 +78,32 @@ export class UsageSampler {
   watch(watched: WatchedJob): { readonly summary: UsageSummary; stop(): void } {
     const summary = new UsageSummary();
     this.#watched.set(watched, summary);
-    clearTimeout(this.#timer);
     this.#schedule(FIRST_LOOK_MS);
     return {
       summary,
       stop: () => {
         this.#watched.delete(watched);
-        if (this.#watched.size > 0) return;
-        clearTimeout(this.#timer);
-        this.#timer = undefined;
+        if (this.#watched.size === 0) this.#cancel();
       },
     };
   }
 
+  /** The sooner of two looks is the one that comes: a stream of short jobs must not put it off for ever. */
   #schedule(delayMs: number): void {
+    const dueMs = performance.now() + delayMs;
+    if (dueMs >= this.#dueMs) return;
+    clearTimeout(this.#timer);
+    this.#dueMs = dueMs;
     this.#timer = setTimeout(() => void this.#tick(), delayMs);
   }
 
+  #cancel(): void {
+    clearTimeout(this.#timer);
+    this.#dueMs = Number.POSITIVE_INFINITY;
+  }
+
   async #tick(): Promise<void> {
+    this.#cancel();
     // A look that takes long is not overtaken by the next.
     if (!this.#isLooking) {
       this.#isLooking = true;
@@ -103,8 +112,6 @@ export class UsageSampler {
       });
       this.#isLooking = false;
     }
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     if (this.#watched.size > 0) this.#schedule(this.#options.everyMs);
   }
 

@@ -3,11 +3,12 @@ import { cpus, totalmem } from "node:os";
 import { formatByteSize } from "../byteSize.ts";
 import { type Finding, ok, warn } from "./finding.ts";
 import { isolationChecks } from "./isolationChecks.ts";
+import { pythonCheck } from "./pythonCheck.ts";
 
 const PROBE_TIMEOUT_MS = 10_000;
 
 export async function agentChecks(): Promise<Finding[]> {
-  return [machine(), accelerators(), ...(await isolationChecks())];
+  return [machine(), accelerators(), pythonCheck(), ...(await isolationChecks())];
 }
 
 function machine(): Finding {
