@@ -6,7 +6,7 @@ import type { BodyOptions, Call, JsonBody, LiveRequest, Role } from "../dialects
 import { isDomainError } from "../domain/errors.ts";
 import type { AddressSource } from "./access/callerAddress.ts";
 import type { Cors } from "./access/cors.ts";
-import { splitUrlToken } from "./access/credentials.ts";
+import { hasUrlToken, splitUrlToken } from "./access/credentials.ts";
 import { refuseForeignPage } from "./access/foreignPage.ts";
 import type { Gate } from "./access/gate.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -81,7 +81,7 @@ export class HttpHandler {
         dialect = target.dialect;
         pattern = target.route.path;
       }
-      const urlToken = isEventStream(request, target) ? call.takeUrlToken() : null;
+      const urlToken = hasUrlToken(search) && isEventStream(request, target) ? call.takeUrlToken() : null;
       // Before anything is told, also whether the path exists.
       if (this.#gate.isClosed) {
         const role = this.#gate.admit(request, target?.access ?? "read", addresses, urlToken);

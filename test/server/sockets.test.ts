@@ -166,6 +166,13 @@ describe("who may open one", () => {
   });
 });
 
+test("a name that is not this machine's opens nothing at a server without keys", async () => {
+  await using setup = await start();
+  const headers = { ...HANDSHAKE, host: "evil.example.com", origin: "http://evil.example.com" };
+  const response = await fetch(`${setup.server.url}/ws/things/x`, { headers });
+  expect(response.status).toBe(403);
+});
+
 describe("what is no WebSocket", () => {
   test("a handshake on a path without one is an ordinary request", async () => {
     await using setup = await start();

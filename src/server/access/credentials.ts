@@ -50,6 +50,11 @@ export function invalidTokenChallenge(reason: string): string {
 
 const URL_TOKEN = "access_token=";
 
+/** Says whether a query may hold a token. */
+export function hasUrlToken(search: string): boolean {
+  return search.includes(URL_TOKEN);
+}
+
 /**
  * Takes a token out of a query, so that nothing behind this sees or logs it. Browsers can put no headers on
  * WebSockets and event streams; everywhere else a token has no business in an address.
@@ -57,7 +62,7 @@ const URL_TOKEN = "access_token=";
  * @param search without `?`
  */
 export function splitUrlToken(search: string): { readonly search: string; readonly token: string | null } {
-  if (!search.includes(URL_TOKEN)) return { search, token: null };
+  if (!hasUrlToken(search)) return { search, token: null };
   let token: string | null = null;
   const rest = search.split("&").filter((part) => {
     if (!part.startsWith(URL_TOKEN)) return true;

@@ -11,17 +11,21 @@ export interface SocketMatch {
 }
 
 export class SocketPaths {
-  readonly #entries: readonly { route: SocketRoute; dialect: Dialect; pattern: RegExp }[];
+  readonly #entries: readonly { route: SocketRoute; dialect: Dialect; start: string; pattern: RegExp }[];
 
   constructor(dialects: readonly Dialect[]) {
     this.#entries = dialects.flatMap((dialect) =>
-      (dialect.sockets ?? []).map((route) => ({ route, dialect, pattern: patternOf(route.path) })),
+      (dialect.sockets ?? []).map((route) => ({
+        ...{ route, dialect, pattern: patternOf(route.path) },
+        start: route.path.split("{", 1)[0] ?? "",
+      })),
     );
   }
 
   /** Null when no WebSocket is at that path. */
   find(path: string): SocketMatch | null {
-    for (const { route, dialect, pattern } of this.#entries) {
+    for (const { route, dialect, start, pattern } of this.#entries) {
+      if (!path.startsWith(start)) continue;
       const groups = pattern.exec(path);
       if (groups === null) continue;
       const params = Object.entries(groups.groups ?? {}).map(([name, text]) => [name, decode(text)]);
