@@ -36,6 +36,7 @@ const LINE_BEGIN = [-Number.MAX_SAFE_INTEGER, 0] as const;
 /** How often, and after which pause, a line is looked at that others hold whole. */
 const MAX_HEAD_TRIES = 4;
 const HEAD_PAUSE_MS = 3;
+const MAX_COUNTED_AHEAD = 16;
 
 const HELD: Place = { table: "none" };
 
@@ -203,8 +204,13 @@ export class Lines {
   async heads(shapeId: number, after: Head | null, limit: number): Promise<Head[]> {
     const from = after === null ? LINE_BEGIN : ([rankOf(after.priority), after.id] as const);
     for (let tries = 1; ; tries++) {
-      const rows = await this.#takeHeads(shapeId, from, limit);
-      const isShort = rows.length < limit && (await this.#hasMore(shapeId, from, rows.length));
+      // A short look is made along with the claim, which then takes one round trip also where the line is short.
+      const [rows, counted] = await Promise.all([
+        this.#takeHeads(shapeId, from, limit),
+        limit <= MAX_COUNTED_AHEAD ? this.#count(shapeId, from, limit) : null,
+      ]);
+      const isShort =
+        rows.length < limit && (counted ?? (await this.#count(shapeId, from, rows.length + 1))) > rows.length;
       if (rows.length === 0 && isShort && tries < MAX_HEAD_TRIES) {
         await Bun.sleep(HEAD_PAUSE_MS);
         continue;
@@ -227,15 +233,16 @@ export class Lines {
     );
   }
 
-  async #hasMore(shapeId: number, from: readonly [number, number], seen: number): Promise<boolean> {
+  /** How long the line is, whoever holds its jobs; `max` at the most. */
+  async #count(shapeId: number, from: readonly [number, number], max: number): Promise<number> {
     const rows = await this.#statements.read<{ n: number }>(
       `SELECT count(*)::int AS n FROM (
          SELECT 1 FROM ready WHERE shape_id = $1 AND (rank, id) > ($2::bigint, $3::bigint)
          ORDER BY shape_id, rank, id LIMIT $4
        ) AS seen`,
-      [shapeId, ...from, seen + 1],
+      [shapeId, ...from, max],
     );
-    return (rows[0]?.n ?? 0) > seen;
+    return rows[0]?.n ?? 0;
   }
 
   /** Waiting jobs whose time has come and whom nobody holds, soonest first; held by this transaction from now on. */
