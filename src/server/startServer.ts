@@ -160,6 +160,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     }
   } catch (error) {
     keys.close();
+    sockets.closeAll();
     await Promise.all(servers.map((server) => server.stop(true)));
     throw error;
   }

@@ -1,10 +1,14 @@
 /** WebSockets of any dialect: who may open one, how many, and their end. */
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Dialect } from "../../src/dialects/dialect.ts";
 import type { SocketConnection, SocketRoute } from "../../src/dialects/socket.ts";
 import { errorAnswer } from "../../src/dialects/whatsnext/errors.ts";
 import { NotFoundError, StoreUnavailableError } from "../../src/domain/errors.ts";
 import { KEY_ROLES } from "../../src/server/access/apiKey.ts";
+import { createKey, keyFilePath, revokeKeys } from "../../src/server/access/keyFile.ts";
 import type { ServerLimits } from "../../src/server/limits.ts";
 import type { AccessOptions } from "../../src/server/startServer.ts";
 import { startTestServer } from "./testServer.ts";
@@ -135,6 +139,50 @@ describe("who may open one", () => {
     expect((await closed).reason).toContain("an API key is required");
     expect(messages).toEqual([]);
     expect(setup.connections).toEqual([]);
+  });
+
+  test("a socket ends when its key is revoked, whether it came with the key or with a token", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "yardmaster-sockets-"));
+    try {
+      const keyFile = keyFilePath(folder);
+      const goes = createKey(keyFile, "read", "goes");
+      const stays = createKey(keyFile, "read", "stays");
+      await using setup = await start({
+        access: { keyFile },
+        limits: { keyFilePollMs: 5, socketCheckMs: 5 },
+      });
+      const path = `${setup.url}/ws/things/x`;
+      const made = await fetch(`${setup.server.url}/v1/tokens`, {
+        method: "POST",
+        headers: { "x-api-key": goes.key },
+      });
+      const { token } = (await made.json()) as { token: string };
+      const ended = [open(path, { "x-api-key": goes.key }), open(`${path}?access_token=${token}`)];
+      const kept = open(path, { "x-api-key": stays.key });
+      await until("all messages", () => [...ended, kept].every(({ messages }) => messages.length > 0));
+      revokeKeys(keyFile, [goes.stored.id]);
+      for (const { closed } of ended) expect((await closed).code).toBe(4401);
+      expect(kept.socket.readyState).toBe(WebSocket.OPEN);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("sockets without a key end when the server gets its first one", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "yardmaster-sockets-"));
+    try {
+      const keyFile = keyFilePath(folder);
+      await using setup = await start({
+        access: { keyFile },
+        limits: { keyFilePollMs: 5, socketCheckMs: 5 },
+      });
+      const { closed, messages } = open(`${setup.url}/ws/things/x`);
+      await until("the message", () => messages.length > 0);
+      createKey(keyFile, "read", "first");
+      expect((await closed).code).toBe(4401);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test("too many requests close with 4429", async () => {

@@ -1,6 +1,7 @@
 /** Lets a request to a route, or says why not: its key or token, the role of that, the pace of its caller. */
 import { ForbiddenError, RateLimitedError, UnauthorizedError } from "../../dialects/requestErrors.ts";
 import type { Access, KeyRole, Role } from "../../dialects/route.ts";
+import { bindingOf } from "./apiKey.ts";
 import { type AddressSource, callerAddress } from "./callerAddress.ts";
 import { challengeFor, invalidTokenChallenge, keyOf } from "./credentials.ts";
 import type { Keys } from "./keys.ts";
@@ -55,6 +56,34 @@ export class Gate {
     if (text === null) throw new UnauthorizedError(challengeFor(request.headers));
     if (key === null) throw new ForbiddenError(null, []);
     return roleFor(access, key.role);
+  }
+
+  /**
+   * The same for something that lasts, with a way to ask later whether it may go on: not when its key was revoked,
+   * or is now of a role that does not reach as far. What lasts may outlive its token.
+   */
+  async admitLasting(
+    request: Request,
+    access: Access,
+    addresses: AddressSource,
+    urlToken: string | null,
+  ): Promise<{ readonly role: Role; readonly mayGoOn: () => boolean }> {
+    const role = await this.admit(request, access, addresses, urlToken);
+    if (role === "anonymous") return { role, mayGoOn: () => !this.#isKeyRequired };
+    const binding = await this.#bindingOf(request, urlToken);
+    const mayGoOn = () => {
+      const key = binding === null ? null : this.#keys.findBound(binding);
+      return binding === null || (key !== null && rolesFor(access).includes(key.role));
+    };
+    return { role, mayGoOn };
+  }
+
+  async #bindingOf(request: Request, urlToken: string | null): Promise<string | null> {
+    const text = keyOf(request.headers);
+    const key = text === null ? null : this.#keys.find(text);
+    if (key !== null) return bindingOf(key.digest);
+    const token = text ?? urlToken;
+    return token === null ? null : (await this.#tokens.check(token)).binding;
   }
 
   async #admitToken(

@@ -69,7 +69,8 @@ export class OutsideTokens {
   async check(token: string): Promise<TokenHolder> {
     const payload = await this.#verify(token);
     const role = roleOf(payload, this.#options.roleClaim);
-    if (role !== null) return { role, caller: `subject ${payload.sub ?? ""}`.slice(0, 200), isOwn: false };
+    if (role !== null)
+      return { role, caller: `subject ${payload.sub ?? ""}`.slice(0, 200), binding: null, isOwn: false };
     const message = `the claim ${this.#options.roleClaim} of this token names no role; roles are ${KEY_ROLES.join(", ")}`;
     throw new ForbiddenError(null, [], message);
   }

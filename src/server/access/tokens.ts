@@ -17,6 +17,8 @@ export interface TokenHolder {
   readonly role: KeyRole;
   /** Names the holder where requests are counted. */
   readonly caller: string;
+  /** What the token names its key by; null where it stands for none of this server's. */
+  readonly binding: string | null;
   /** The token stands for the server's own key: no limit applies. */
   readonly isOwn: boolean;
 }
@@ -110,7 +112,7 @@ export class Tokens {
     if (!rolesWithin(key.role).includes(role)) {
       throw refused(`the API key that this token was made with is now of the role ${key.role}`);
     }
-    return { role, caller: `key ${key.id}`, isOwn: key.isOwn };
+    return { role, caller: `key ${key.id}`, binding: subject, isOwn: key.isOwn };
   }
 
   async #verify(token: string): Promise<{ subject: string; role: KeyRole }> {

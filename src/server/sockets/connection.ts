@@ -23,6 +23,8 @@ export interface ConnectionOptions {
   readonly query: URLSearchParams;
   readonly role: Role;
   readonly refusal: Refusal | null;
+  /** Says whether the caller's key still lets it in. */
+  readonly mayGoOn: () => boolean;
   readonly limits: ConnectionLimits;
 }
 
@@ -35,6 +37,7 @@ export class Connection implements SocketConnection {
   readonly query: URLSearchParams;
   readonly role: Role;
   readonly refusal: Refusal | null;
+  readonly mayGoOn: () => boolean;
   onRoom: (() => void) | null = null;
   onEnd: (() => void) | null = null;
   readonly #limits: ConnectionLimits;
@@ -48,6 +51,7 @@ export class Connection implements SocketConnection {
     this.query = options.query;
     this.role = options.role;
     this.refusal = options.refusal;
+    this.mayGoOn = options.mayGoOn;
     this.#limits = options.limits;
   }
 

@@ -25,12 +25,15 @@ export interface SocketLimits extends ConnectionLimits {
   readonly socketIdleTimeoutMs: number;
   /** Longest message from a client. Clients have little to say. */
   readonly maxSocketMessageBytes: number;
+  /** How often it is looked whether the keys of open sockets are still good. */
+  readonly socketCheckMs: number;
 }
 
 export const DEFAULT_SOCKET_LIMITS: SocketLimits = {
   maxOpenSockets: 10_000,
   socketIdleTimeoutMs: 60_000,
   maxSocketMessageBytes: 4_096,
+  socketCheckMs: 5_000,
   maxSocketBufferBytes: 64 * 1_024,
   socketCloseGraceMs: 5_000,
 };
@@ -57,10 +60,13 @@ export class Sockets {
   /** Handshakes under way: they count as open. */
   #arriving = 0;
   #isClosing = false;
+  readonly #timer: Timer;
 
   constructor(options: SocketsOptions) {
     this.#options = options;
     this.#paths = new SocketPaths(options.dialects);
+    this.#timer = setInterval(() => this.#check(), options.limits.socketCheckMs);
+    this.#timer.unref();
   }
 
   /** Sockets that are open. */
@@ -92,9 +98,9 @@ export class Sockets {
     this.#arriving++;
     try {
       const { search, token } = splitUrlToken(queryOf(request.url));
-      const { role, refusal } = await this.#admit(request, route.access ?? "read", server, token);
+      const { role, refusal, mayGoOn } = await this.#admit(request, route.access ?? "read", server, token);
       const query = new URLSearchParams(search);
-      const connection = new Connection({ route, params, query, role, refusal, limits });
+      const connection = new Connection({ route, params, query, role, refusal, mayGoOn, limits });
       if (server.upgrade(request, { data: connection })) return undefined;
       return notAHandshake();
     } catch (error) {
@@ -112,13 +118,12 @@ export class Sockets {
     token: string | null,
   ) {
     const { gate } = this.#options;
-    if (!gate.isClosed) return { role: "anonymous" as const, refusal: null };
     try {
-      return { role: await gate.admit(request, access, server, token), refusal: null };
+      return { ...(await gate.admitLasting(request, access, server, token)), refusal: null };
     } catch (error) {
       const refusal = closingFor(error);
       if (refusal === null) throw error;
-      return { role: "anonymous" as const, refusal };
+      return { role: "anonymous" as const, mayGoOn: () => true, refusal };
     }
   }
 
@@ -176,13 +181,25 @@ export class Sockets {
     }
   }
 
+  /** Ends the sockets whose key is no longer good. */
+  #check(): void {
+    for (const connection of this.#open) {
+      if (!connection.mayGoOn()) connection.close(REVOKED.code, REVOKED.reason);
+    }
+  }
+
   /** Ends all sockets, and every one that comes later. */
   closeAll(): void {
     this.#isClosing = true;
+    clearInterval(this.#timer);
     for (const connection of this.#open) connection.close(GOING_AWAY.code, GOING_AWAY.reason);
   }
 }
 
+const REVOKED: Refusal = {
+  code: CLOSE.unauthorized,
+  reason: "the API key is no longer known here, or its role no longer reaches as far",
+};
 const GOING_AWAY: Refusal = { code: CLOSE.goingAway, reason: "the server is closing" };
 
 function pathOf(url: string): string {
