@@ -344,6 +344,22 @@ describe("a database that fails", () => {
   }
 });
 
+test("texts that PostgreSQL cannot hold come back as they were", async () => {
+  const engine = await openEngine(await cluster.newDatabase());
+  const strange = 'a\u0000b\ufffe0 "q" \\ {x,NULL} \ufffe';
+  const [job] = await submit(engine, {
+    name: strange,
+    labels: { odd: strange, plain: "x" },
+    spec: { argv: [strange] },
+  });
+  const read = await engine.read.job(job?.id ?? 0);
+  expect(read).toMatchObject({ name: strange, labels: { odd: strange }, spec: { argv: [strange] } });
+  await submit(engine, { labels: { plain: "x" } });
+  const page = { order: "oldest", limit: 10, cursor: null } as const;
+  const found = await engine.read.jobs({ label: { key: "plain", value: "x" } }, page);
+  expect(found.items.map(({ id }) => id)).toEqual([2]);
+});
+
 describe("an address that cannot be used", () => {
   const refusal = async (url: string): Promise<string> => {
     try {

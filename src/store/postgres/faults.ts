@@ -55,6 +55,9 @@ function reasonOfState(code: string, message: string): string | null {
       return "it is starting or shutting down";
     case "57P04":
       return "the database was dropped";
+    case "25P03":
+    case "57P05":
+      return "it ended a connection that stood still";
     case "57014":
       return "it took longer than it may";
     case "28P01":
@@ -94,6 +97,6 @@ function reasonOfConnection(code: string): string | null {
 
 /** Whether the fault is one of the way to the database, or of a time in which it restarts or is handed over. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof postgres.PostgresError) return /^(08|57P0[123]|25006)/.test(error.code);
+  if (error instanceof postgres.PostgresError) return /^(08|57P0[1235]|25006|25P03|53300)/.test(error.code);
   return unavailableReason(error) !== null;
 }

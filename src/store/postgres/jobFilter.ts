@@ -79,7 +79,9 @@ function source(query: JobQuery, state: JobState | null, values: Values): string
   if (query.label !== undefined) {
     const { key, value } = query.label;
     ofDetails(
-      `job_details.labels IS NOT NULL AND job_details.labels::json ->> ${values.add(key)}::text = ${values.add(value)}::text`,
+      // PostgreSQL reads no NUL out of JSON: labels that hold one are not looked into.
+      `CASE WHEN strpos(job_details.labels, ${values.add("\\u0000")}::text) > 0 THEN false
+        ELSE job_details.labels::json ->> ${values.add(key)}::text = ${values.add(value)}::text END`,
     );
   }
   if (query.text !== undefined) {

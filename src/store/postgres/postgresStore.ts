@@ -76,7 +76,13 @@ const TRANSACTION_SETTINGS = {
 };
 
 /** What is written here is found again without it: a later commit that names a shape flushes the shape too. */
-const LINK_SETTINGS = { search_path: SCHEMA, synchronous_commit: "off", jit: "off" };
+const LINK_SETTINGS = {
+  search_path: SCHEMA,
+  synchronous_commit: "off",
+  jit: "off",
+  // A transaction that waits here for the number of a shape may hold the very row that is folded into.
+  lock_timeout: "200",
+};
 
 const OUTCOME_PAUSE_MS = 100;
 
