@@ -308,8 +308,9 @@ export class JobRun {
   /** A job that is ended meanwhile ends as one whose process was. */
   #settle(settle: NonNullable<Launch["settle"]>, end: ProcessEnd, result: JobResult): void {
     this.#isSettling = true;
+    const before = this.#earlyEnd;
     const finish = (settled: JobResult): void => {
-      const reason = this.#earlyEnd;
+      const reason = this.#earlyEnd === before ? null : this.#earlyEnd;
       if (reason === "leaseLost") this.#log?.discard();
       this.#finish(reason === null ? settled : endResult(this.job, reason));
     };

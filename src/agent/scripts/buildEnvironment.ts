@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
 import { LastLines } from "./lastLines.ts";
-import { LIST_PACKAGES, type Python } from "./python.ts";
+import { LIST_PACKAGES, type Python, packageList } from "./python.ts";
 
 /** What building takes of the job that asked first. */
 export interface EnvironmentTools extends Pick<RunContext, "signal" | "note" | "step"> {
@@ -19,9 +19,6 @@ export interface EnvironmentTools extends Pick<RunContext, "signal" | "note" | "
 /** Lines of an installer that are kept as the reason of its failure. */
 const REASON_LINES = 8;
 const REASON_CHARACTERS = 2_000;
-/** Packages listed; more than any environment has. */
-const MAX_PACKAGES = 5_000;
-
 /**
  * Builds the environment in `folder`, which is empty; returns what is installed in it.
  *
@@ -98,12 +95,7 @@ async function listPackages(
   );
   if (end.exitCode !== 0)
     throw new JobFault("the environment does not work: Python cannot list its packages");
-  return Buffer.concat(chunks)
-    .toString("utf8")
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "")
-    .slice(0, MAX_PACKAGES);
+  return packageList(Buffer.concat(chunks).toString("utf8").split("\n"));
 }
 
 function launchOf(tools: EnvironmentTools, folder: string, argv: readonly string[]): Launch {

@@ -25,7 +25,9 @@ export class LastLines {
   text(): string {
     this.#add([this.#rest]);
     this.#rest = "";
-    return this.#lines.join("\n").slice(-this.#maxCharacters).trim();
+    // It becomes part of an error message, which takes neither NUL nor halves of characters.
+    const text = this.#lines.join("\n").slice(-this.#maxCharacters);
+    return text.toWellFormed().replaceAll("\0", "\ufffd").trim();
   }
 
   #add(lines: readonly string[]): void {

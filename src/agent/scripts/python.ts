@@ -76,13 +76,27 @@ export async function describePython(
   return python;
 }
 
+/** Packages listed, and characters of each: more than any environment has. */
+const MAX_PACKAGES = 5_000;
+const MAX_PACKAGE_CHARACTERS = 200;
+
+/** A list of packages as it is kept: names of strange packages may hold what texts must not. */
+export function packageList(names: readonly unknown[]): readonly string[] {
+  return names
+    .map((name) =>
+      String(name).slice(0, MAX_PACKAGE_CHARACTERS).toWellFormed().replaceAll("\0", "\ufffd").trim(),
+    )
+    .filter((name) => name !== "")
+    .slice(0, MAX_PACKAGES);
+}
+
 function parse(text: string): Python | null {
   try {
     const said: Python = JSON.parse(text.trim().split("\n").at(-1) ?? "");
     const isWhole = [said.executable, said.version, said.implementation, said.prefix, said.platform].every(
       (part) => typeof part === "string" && part !== "",
     );
-    return isWhole && Array.isArray(said.packages) ? said : null;
+    return isWhole && Array.isArray(said.packages) ? { ...said, packages: packageList(said.packages) } : null;
   } catch {
     return null;
   }

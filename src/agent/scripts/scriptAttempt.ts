@@ -6,6 +6,7 @@ import { type JobResult, type JsonObject, type NewRecord, YardmasterError } from
 import { PROVENANCE, recordHash } from "../../domain/provenance.ts";
 import { errorText } from "../errorText.ts";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
+import { MachineBusyError } from "../spawnFault.ts";
 import type { ProcessEnd } from "../supervisedProcess.ts";
 import { fetchDataset, type HeldDataset } from "./dataset.ts";
 import { OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
@@ -61,6 +62,8 @@ export class ScriptAttempt {
       return await this.#prepared();
     } catch (error) {
       this.#release();
+      // The job goes back to the queue, and nothing has happened.
+      if (error instanceof MachineBusyError) throw error;
       const failed = await this.#endOf("failed", null, errorText(error), null);
       throw new JobFault(failed.error ?? "", null, { result: failed.result, records: failed.records });
     }
@@ -244,7 +247,7 @@ export class ScriptAttempt {
     const metadata: JsonObject = {
       exitCode,
       ...(error === null ? {} : { error }),
-      ...(model === null ? {} : { modelFile: model.name }),
+      ...(model === null ? {} : { modelFile: plainText(model.name) }),
       ...(usage === null ? {} : { usage }),
     };
     const shelby = {
@@ -271,6 +274,11 @@ export class ScriptAttempt {
     this.#environment?.release();
     this.#dataset?.release();
   }
+}
+
+/** Names of files may hold what texts must not. */
+function plainText(text: string): string {
+  return text.toWellFormed().replaceAll("\0", "\ufffd");
 }
 
 interface Ended {

@@ -109,6 +109,8 @@ describe("a script", () => {
     expect(job.error).toBe("the program ended with exit code 1: the loss is NaN");
     expect(resultOf(job)).toMatchObject({ modelHash: "", modelSizeBytes: 0, artifact: null });
     expect(resultOf(job).metadata).toMatchObject({ error: job.error, exitCode: 1 });
+    const odd = await yard.run('import sys\nsys.stderr.write("a\\0" + chr(0x1F600) * 2000)\nsys.exit(3)');
+    expect(odd.error).toStartWith("the program ended with exit code 3: ");
     await yard.client.retry(job.id);
     await yard.client.wait(job.id, { timeoutMs: 20_000 });
     const records = await provenanceOf(yard, job);
