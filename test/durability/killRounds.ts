@@ -13,18 +13,31 @@ const SCRIPT =
   'echo "begin $0"; echo "$YARDMASTER_JOB_ID $YARDMASTER_ATTEMPT" >> "$1"; sleep "$2"; echo "end $0" >&2; echo done';
 const LINES_PER_JOB = 3;
 
-type Victim = "server" | "agent" | "both";
+type Victim = "server" | "agent" | "both" | "database" | "pause";
 const VICTIMS: readonly Victim[] = ["server", "agent", "both"];
+const SHARED_VICTIMS: readonly Victim[] = ["server", "database", "agent", "pause", "both"];
+/** Longer than a lease. */
+const PAUSE_MS = 3_000;
 
-export async function killRounds(rounds: number, seed: number): Promise<void> {
+/** A database that several servers share; it is killed too. */
+export interface SharedStore {
+  readonly url: string;
+  readonly servers: number;
+  restart(): void;
+}
+
+/** @param shared absent is one server on a store of its own */
+export async function killRounds(rounds: number, seed: number, shared?: SharedStore): Promise<void> {
   const random = makeRandom(seed);
-  const yard = new Yard();
+  const servers = shared?.servers ?? 1;
+  const yard = new Yard(shared === undefined ? {} : { storeUrl: shared.url, servers });
+  const agentServer = (agent: string) => (agent === "agent-1" ? 0 : servers - 1);
   const runs = join(yard.dir, "runs");
   appendFileSync(runs, "");
   try {
-    await yard.startServer();
+    await Promise.all(Array.from({ length: servers }, (_, server) => yard.startServer(server)));
     yard.startAgent("agent-1", 4);
-    yard.startAgent("agent-2", 2);
+    yard.startAgent("agent-2", 2, { server: agentServer("agent-2") });
 
     const acknowledged = new Map<number, string>();
     let isOver = false;
@@ -43,13 +56,19 @@ export async function killRounds(rounds: number, seed: number): Promise<void> {
 
     for (let round = 0; round < rounds; round++) {
       await Bun.sleep(100 + random() * 500);
-      const victim = VICTIMS[round % VICTIMS.length] ?? "both";
+      const victims = shared === undefined ? VICTIMS : SHARED_VICTIMS;
+      const victim = victims[round % victims.length] ?? "both";
       const agent = random() < 0.5 ? "agent-1" : "agent-2";
-      if (victim !== "agent") await yard.kill("server");
-      if (victim !== "server") await yard.kill(agent);
+      const server = Math.floor(random() * servers);
+      if (victim === "database") shared?.restart();
+      if (victim === "pause") await yard.pauseServer(server, PAUSE_MS);
+      if (victim === "server" || victim === "both") await yard.killServer(server);
+      if (victim === "agent" || victim === "both") await yard.kill(agent);
       await Bun.sleep(random() * 200);
-      if (victim !== "server") yard.startAgent(agent, agent === "agent-1" ? 4 : 2);
-      if (victim !== "agent") await yard.startServer();
+      if (victim === "agent" || victim === "both") {
+        yard.startAgent(agent, agent === "agent-1" ? 4 : 2, { server: agentServer(agent) });
+      }
+      if (victim === "server" || victim === "both") await yard.startServer(server);
     }
     isOver = true;
     await Promise.all(submitting);

@@ -20,15 +20,21 @@ export interface WhatsNextRounds {
   /** How often the server is killed, at even distances over the jobs. */
   readonly kills: number;
   readonly timeoutMs: number;
+  /** A database that several servers share; absent is one server on a store of its own. */
+  readonly shared?: { readonly url: string; readonly servers: number };
 }
 
-export async function whatsnextRounds({ jobs, kills, timeoutMs }: WhatsNextRounds): Promise<void> {
-  const yard = new Yard({ serverFlags: ["--whatsnext-client-lease-ms", `${LEASE_MS}ms`] });
+export async function whatsnextRounds({ jobs, kills, timeoutMs, shared }: WhatsNextRounds): Promise<void> {
+  const servers = shared?.servers ?? 1;
+  const yard = new Yard({
+    serverFlags: ["--whatsnext-client-lease-ms", `${LEASE_MS}ms`],
+    ...(shared === undefined ? {} : { storeUrl: shared.url, servers }),
+  });
   const handouts = new Handouts(LEASE_MS);
   const stopping = new AbortController();
   const deadlineMs = performance.now() + timeoutMs;
   try {
-    await yard.startServer();
+    await Promise.all(Array.from({ length: servers }, (_, server) => yard.startServer(server)));
     const projectId = await fillQueue(yard.url, jobs);
     const options = {
       url: yard.url,
@@ -41,10 +47,10 @@ export async function whatsnextRounds({ jobs, kills, timeoutMs }: WhatsNextRound
     };
     const workers = Array.from(
       { length: WORKERS },
-      (_, seat) => new WhatsNextWorker(options, `worker-${seat}`),
+      (_, seat) => new WhatsNextWorker({ ...options, url: yard.urlOf(seat % servers) }, `worker-${seat}`),
     );
     const working = Promise.all(workers.map((worker) => worker.run()));
-    const killing = killServer(yard, handouts, { jobs, kills, deadlineMs });
+    const killing = killServers(yard, handouts, { jobs, kills, deadlineMs, servers });
     await Promise.race([killing, working]);
     await Promise.race([handouts.reach(jobs, deadlineMs), working]);
     stopping.abort(new Error("all jobs are done"));
@@ -90,15 +96,16 @@ function everyTime(count: number): () => boolean {
   return () => ++asked % count === 0;
 }
 
-async function killServer(
+async function killServers(
   yard: Yard,
   handouts: Handouts,
-  { jobs, kills, deadlineMs }: { jobs: number; kills: number; deadlineMs: number },
+  { jobs, kills, deadlineMs, servers }: { jobs: number; kills: number; deadlineMs: number; servers: number },
 ): Promise<void> {
   for (let kill = 1; kill <= kills; kill += 1) {
     await handouts.reach(Math.floor((jobs * kill) / (kills + 1)), deadlineMs);
-    await yard.kill("server");
-    await yard.startServer();
+    const server = kill % servers;
+    await yard.killServer(server);
+    await yard.startServer(server);
   }
 }
 
