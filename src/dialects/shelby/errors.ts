@@ -1,19 +1,13 @@
-/** How ShelbyCompute words errors: FastAPI's `{"detail": …}`, a sentence or, for 422, a list of faults. */
-import { InvalidInputError, NotFoundError } from "../../domain/errors.ts";
-import { JSON_HEADERS } from "../answers.ts";
-import { errorAnswer as fastApiAnswer } from "../whatsnext/errors.ts";
+/** How ShelbyCompute words errors: as FastAPI does, with sentences of its own for what is absent or refused. */
+import { NotFoundError } from "../../domain/errors.ts";
+import { detailAnswer, fastApiError } from "../fastApi/errors.ts";
 import { RefusedError } from "./refusals.ts";
 
 /** Turns any error into ShelbyCompute's answer; what it does not know becomes a 500 that tells nothing. */
 export function errorAnswer(error: unknown): Response {
-  if (error instanceof RefusedError) return answer(400, error.detail);
-  if (error instanceof NotFoundError) return answer(404, NOT_FOUND[error.entity] ?? "Not found");
-  if (error instanceof InvalidInputError) return answer(400, error.message);
-  return fastApiAnswer(error);
+  if (error instanceof RefusedError) return detailAnswer(400, error.detail);
+  if (error instanceof NotFoundError) return detailAnswer(404, NOT_FOUND[error.entity] ?? "Not found");
+  return fastApiError(error);
 }
 
 const NOT_FOUND: Readonly<Record<string, string>> = { job: "Job not found", worker: "Node not found" };
-
-function answer(status: number, detail: string): Response {
-  return new Response(JSON.stringify({ detail }), { status, headers: JSON_HEADERS });
-}

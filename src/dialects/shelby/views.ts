@@ -2,7 +2,7 @@
 import type { Job, JobState } from "../../domain/job.ts";
 import type { Worker } from "../../domain/worker.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { FreshReads } from "../whatsnext/freshReads.ts";
+import { FreshReads } from "../freshReads.ts";
 import { frontJob } from "./frontJob.ts";
 import { frontNode, isActive, isNode } from "./frontNode.ts";
 import { type JobStatus, statusOf } from "./statuses.ts";

@@ -1,8 +1,8 @@
 /** WhatsNext's new jobs in the engine's words. */
 import type { Task } from "../../domain/project.ts";
 import type { NewJob, Reads } from "../../engine/engine.ts";
+import type { FreshReads } from "../freshReads.ts";
 import { dependencyIds, keptNames } from "./dependsMap.ts";
-import type { FreshReads } from "./freshReads.ts";
 import { notFoundText, orNull, RefusedError } from "./refusals.ts";
 import type { NewJobBody } from "./schemas.ts";
 

@@ -6,8 +6,8 @@
 import type { Task } from "../../domain/project.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Dialect } from "../dialect.ts";
+import { FreshReads } from "../freshReads.ts";
 import { errorAnswer } from "./errors.ts";
-import { FreshReads } from "./freshReads.ts";
 import { clientRoutes } from "./routes/clients.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";

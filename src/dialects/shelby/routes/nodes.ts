@@ -1,8 +1,8 @@
 /** Nodes: as front ends see them, and what their agents say of them. */
 import { z } from "zod";
 import { ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
-import { whatsnextRoute as fastApiRoute } from "../../whatsnext/route.ts";
 import { nodePath } from "../fields.ts";
 import type { Nodes } from "../nodes.ts";
 import * as schema from "../schemas.ts";

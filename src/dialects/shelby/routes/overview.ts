@@ -1,8 +1,8 @@
 /** The system as a whole: dashboard, health, statistics. */
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
-import { whatsnextRoute as fastApiRoute } from "../../whatsnext/route.ts";
 import { gpusOf, gpuUsageOf, isActive } from "../frontNode.ts";
 import * as schema from "../schemas.ts";
 import type { ShelbySettings } from "../shelbySettings.ts";

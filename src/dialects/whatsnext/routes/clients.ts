@@ -4,11 +4,11 @@ import { NotFoundError } from "../../../domain/errors.ts";
 import type { Worker, WorkerRegistration } from "../../../domain/worker.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
 import { clientDetails } from "../clientDetails.ts";
 import { clamped, page, textIdPath } from "../fields.ts";
 import { orNull, RefusedError } from "../refusals.ts";
-import { whatsnextRoute } from "../route.ts";
 import { client, clientUpdate, errors, inData, registration } from "../schemas.ts";
 import { clientToWire } from "../wire.ts";
 import { UNLIMITED } from "./queue.ts";
@@ -27,7 +27,7 @@ export function clientRoutes(engine: Engine): Route[] {
     return worker;
   };
   return [
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextRegisterClient",
       method: "POST",
       access: "work",
@@ -48,7 +48,7 @@ export function clientRoutes(engine: Engine): Route[] {
         return created(clientToWire(worker));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextListClients",
       method: "GET",
       path: "/clients/",
@@ -64,7 +64,7 @@ export function clientRoutes(engine: Engine): Route[] {
         return ok(found.map(clientToWire));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetClient",
       method: "GET",
       path: "/clients/{id}",
@@ -74,7 +74,7 @@ export function clientRoutes(engine: Engine): Route[] {
       responses: { 200: { description: "the client", schema: client }, ...errors(404) },
       handler: async ({ params }) => ok(clientToWire(await find(params.id))),
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextUpdateClient",
       method: "PUT",
       access: "work",
@@ -92,7 +92,7 @@ export function clientRoutes(engine: Engine): Route[] {
         return ok({ data: clientToWire(after) });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextHeartbeat",
       method: "POST",
       access: "work",
@@ -107,7 +107,7 @@ export function clientRoutes(engine: Engine): Route[] {
         return ok({ status: "ok" });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextDeactivateClient",
       method: "POST",
       access: "work",
@@ -122,7 +122,7 @@ export function clientRoutes(engine: Engine): Route[] {
         return ok({ status: "deactivated" });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextDeleteClient",
       method: "DELETE",
       access: "work",

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
-import { whatsnextRoute } from "../route.ts";
 import { errors } from "../schemas.ts";
 
 const TAGS = ["whatsnext: health"];
@@ -11,7 +11,7 @@ const message = z.object({ message: z.string(), status: z.string() });
 
 export function healthRoutes(engine: Engine): Route[] {
   return [
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextCheckConnection",
       method: "GET",
       access: "open",
@@ -21,7 +21,7 @@ export function healthRoutes(engine: Engine): Route[] {
       responses: { 200: { description: "it is", schema: message } },
       handler: () => ok({ message: "OK", status: "healthy" }),
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextCheckDatabase",
       method: "GET",
       access: "open",

@@ -5,12 +5,12 @@ import type { Job } from "../../../domain/job.ts";
 import type { Task } from "../../../domain/project.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
+import type { FreshReads } from "../../freshReads.ts";
 import type { Call, Route } from "../../route.ts";
 import { clamped, idPath, page } from "../fields.ts";
-import type { FreshReads } from "../freshReads.ts";
 import { editOf } from "../jobUpdate.ts";
 import { notFoundText, orNull, RefusedError } from "../refusals.ts";
-import { whatsnextRoute } from "../route.ts";
 import { dependencies, errors, inData, job, jobUpdate, newJob } from "../schemas.ts";
 import { newJobOf, taskOfProject } from "../submission.ts";
 import type { WhatsNextSettings } from "../whatsnextSettings.ts";
@@ -32,7 +32,7 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
     return found;
   };
   return [
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextListJobs",
       method: "GET",
       path: "/jobs/",
@@ -50,7 +50,7 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
         return ok(items.map(jobToWire));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextCreateJob",
       method: "POST",
       path: "/jobs/",
@@ -73,7 +73,7 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
         return created(jobToWire(made));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetJob",
       method: "GET",
       path: "/jobs/{id}",
@@ -84,7 +84,7 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
       responses: { 200: { description: "the job", schema: job }, ...errors(404, 422) },
       handler: async ({ params }) => ok(jobToWire(await find(params.id))),
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextUpdateJob",
       method: "PUT",
       access: "write",
@@ -116,7 +116,7 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
         return ok({ data: jobToWire(edit === null ? before : await engine.edit(before.id, edit)) });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextDeleteJob",
       method: "DELETE",
       path: "/jobs/{id}",
@@ -131,7 +131,7 @@ export function jobRoutes({ engine, tasks, settings }: JobRoutesOptions): Route[
         return noContent();
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetDependencies",
       method: "GET",
       path: "/jobs/{id}/dependencies",

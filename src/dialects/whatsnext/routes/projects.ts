@@ -4,12 +4,12 @@ import { InvalidInputError } from "../../../domain/errors.ts";
 import { PROJECT_STATUSES, type Project } from "../../../domain/project.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
+import { ValidationError } from "../../fastApi/validation.ts";
 import type { Route } from "../../route.ts";
 import { clamped, given, idPath, namePath, page } from "../fields.ts";
 import { AbsentError, RefusedError } from "../refusals.ts";
-import { whatsnextRoute } from "../route.ts";
 import { errors, inData, newProject, project, projectUpdate } from "../schemas.ts";
-import { ValidationError } from "../validation.ts";
 import { projectToWire } from "../wire.ts";
 
 const TAGS = ["whatsnext: projects"];
@@ -22,7 +22,7 @@ export function projectRoutes(engine: Engine): Route[] {
     return found;
   };
   return [
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetProjectByName",
       method: "GET",
       path: "/projects/name/{name}",
@@ -32,7 +32,7 @@ export function projectRoutes(engine: Engine): Route[] {
       responses: { 200: { description: "the project", schema: project }, ...errors(404) },
       handler: async ({ params }) => ok(projectToWire(await byName(params.name))),
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextDeleteProjectByName",
       method: "DELETE",
       path: "/projects/name/{name}",
@@ -45,7 +45,7 @@ export function projectRoutes(engine: Engine): Route[] {
         return noContent();
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextListProjects",
       method: "GET",
       path: "/projects/",
@@ -63,7 +63,7 @@ export function projectRoutes(engine: Engine): Route[] {
         return ok(found.map(projectToWire));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextCreateProject",
       method: "POST",
       path: "/projects/",
@@ -77,7 +77,7 @@ export function projectRoutes(engine: Engine): Route[] {
         return created(projectToWire(await nameRefused(make, name)));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetProject",
       method: "GET",
       path: "/projects/{id}",
@@ -87,7 +87,7 @@ export function projectRoutes(engine: Engine): Route[] {
       responses: { 200: { description: "the project", schema: project }, ...errors(404, 422) },
       handler: async ({ params }) => ok(projectToWire(await engine.read.project(params.id))),
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextUpdateProject",
       method: "PUT",
       path: "/projects/{id}",
@@ -104,7 +104,7 @@ export function projectRoutes(engine: Engine): Route[] {
         return ok({ data: projectToWire(await nameRefused(change, body.name ?? "")) });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextDeleteProject",
       method: "DELETE",
       path: "/projects/{id}",

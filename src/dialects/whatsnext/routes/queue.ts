@@ -4,11 +4,11 @@ import { InvalidInputError } from "../../../domain/errors.ts";
 import type { Task } from "../../../domain/project.ts";
 import type { ClaimedJob, ClaimRequest, Engine } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
+import { FreshReads } from "../../freshReads.ts";
 import type { Route } from "../../route.ts";
 import { idPath } from "../fields.ts";
-import { FreshReads } from "../freshReads.ts";
 import { AbsentError, notFoundText, orNull, RefusedError } from "../refusals.ts";
-import { whatsnextRoute } from "../route.ts";
 import { batch, batchAnswer, errors, fetchedJob } from "../schemas.ts";
 import { PENDING_STATES } from "../statuses.ts";
 import { newJobOf, queueOf, taskOfProject } from "../submission.ts";
@@ -85,7 +85,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
   };
 
   return [
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextFetchJob",
       method: "GET",
       access: "work",
@@ -141,7 +141,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
         }
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextClearQueue",
       method: "DELETE",
       path: "/projects/{id}/queue",
@@ -157,7 +157,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
         return ok({ deleted: await engine.removePending(params.id) });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextCreateBatch",
       method: "POST",
       path: "/projects/{id}/jobs/batch",
@@ -199,7 +199,7 @@ export function queueRoutes({ engine, tasks, settings }: QueueRoutesOptions): Ro
         return created({ created: ids.length, job_ids: ids });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextRemoveJob",
       method: "DELETE",
       path: "/projects/{project_id}/jobs/{job_id}",

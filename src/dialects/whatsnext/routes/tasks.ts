@@ -4,10 +4,10 @@ import { InvalidInputError } from "../../../domain/errors.ts";
 import type { Task } from "../../../domain/project.ts";
 import type { Engine, TaskChange } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
+import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
 import { clamped, given, namePath, page, textIdPath } from "../fields.ts";
 import { AbsentError, notFoundText, orNull, RefusedError } from "../refusals.ts";
-import { whatsnextRoute } from "../route.ts";
 import { errors, inData, newTask, task, taskUpdate } from "../schemas.ts";
 import { taskToWire } from "../wire.ts";
 
@@ -20,7 +20,7 @@ export function taskRoutes(engine: Engine): Route[] {
     throw new RefusedError(`Project with project_id=${id} not found.`);
   };
   return [
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextListTasks",
       method: "GET",
       path: "/tasks/",
@@ -36,7 +36,7 @@ export function taskRoutes(engine: Engine): Route[] {
         return ok(found.map(taskToWire));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextCreateTask",
       method: "POST",
       path: "/tasks/",
@@ -56,7 +56,7 @@ export function taskRoutes(engine: Engine): Route[] {
         return created(taskToWire(await nameRefused(make, body.name)));
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetTaskByName",
       method: "GET",
       path: "/tasks/name/{name}",
@@ -73,7 +73,7 @@ export function taskRoutes(engine: Engine): Route[] {
         throw new AbsentError("task", params.name, `Task with name '${params.name}' not found.`);
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextGetTask",
       method: "GET",
       path: "/tasks/{id}",
@@ -83,7 +83,7 @@ export function taskRoutes(engine: Engine): Route[] {
       responses: { 200: { description: "the task", schema: task }, ...errors(404) },
       handler: async ({ params }) => ok(taskToWire(await engine.read.task(idOf(params.id)))),
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextUpdateTask",
       method: "PUT",
       path: "/tasks/{id}",
@@ -108,7 +108,7 @@ export function taskRoutes(engine: Engine): Route[] {
         return ok({ data: taskToWire(await nameRefused(engine.updateTask(id, change), body.name ?? "")) });
       },
     }),
-    ...whatsnextRoute({
+    ...fastApiRoute({
       id: "whatsnextDeleteTask",
       method: "DELETE",
       path: "/tasks/{id}",

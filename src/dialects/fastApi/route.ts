@@ -1,7 +1,7 @@
 /**
- * Declares WhatsNext's routes. Beside what every dialect's routes say, each is served with and without a
- * slash at its end, reads its query as leniently as FastAPI does (unknown names are ignored, the last of a
- * repeated name counts), and tells faults in FastAPI's shape.
+ * Declares routes of the APIs that were made with FastAPI. Beside what every dialect's routes say, each is served
+ * with and without a slash at its end, reads its query as leniently as FastAPI does (unknown names are ignored,
+ * the last of a repeated name counts), and tells faults in FastAPI's shape.
  */
 import { z } from "zod";
 import type { Call, Route, RouteDescription } from "../route.ts";
@@ -15,6 +15,7 @@ export interface Context<Params, Query, Body> {
   readonly body: Body;
 }
 
+/** What a route says of itself; its schemas are those of the parts that it reads. */
 export interface Declaration<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType>
   extends RouteDescription {
   readonly params?: Params;
@@ -26,7 +27,7 @@ export interface Declaration<Params extends z.ZodType, Query extends z.ZodType, 
 }
 
 /** The route at its documented path, and at the same path with or without a slash more. */
-export function whatsnextRoute<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType>(
+export function fastApiRoute<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType>(
   declaration: Declaration<Params, Query, Body>,
 ): Route[] {
   const { params, query, body, otherSpellingMatches, handler, ...description } = declaration;

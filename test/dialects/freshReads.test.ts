@@ -1,6 +1,6 @@
 /** Shared reads give nobody old news. */
 import { expect, test } from "bun:test";
-import { FreshReads } from "../../../src/dialects/whatsnext/freshReads.ts";
+import { FreshReads } from "../../src/dialects/freshReads.ts";
 
 function scripted() {
   const begun: { key: string; end: (value: number) => void; fail: (error: Error) => void }[] = [];

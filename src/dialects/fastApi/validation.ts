@@ -1,6 +1,6 @@
 /**
  * Checks input and tells what was wrong in the shape that FastAPI's users read: `{type, loc, msg, input}`, in
- * the vocabulary of the documented example (`value_error.missing`, "field required").
+ * FastAPI's vocabulary (`value_error.missing`, "field required").
  */
 import type { z } from "zod";
 import { InvalidRequestError } from "../requestErrors.ts";
@@ -14,6 +14,7 @@ export interface Fault {
   readonly input: unknown;
 }
 
+/** Where in a request a fault can be. */
 export type Part = "body" | "query" | "path";
 
 /** The request does not have the form of the call: 422 with the faults. */
