@@ -37,6 +37,18 @@ const LINE_BEGIN = [-Number.MAX_SAFE_INTEGER, 0] as const;
 const MAX_HEAD_TRIES = 4;
 const HEAD_PAUSE_MS = 3;
 const MAX_COUNTED_AHEAD = 16;
+/** Heads that are read at once without being asked for. */
+const MAX_PAGE = 128;
+
+interface Page {
+  readonly untold: readonly HotRow[];
+  /** The last head that was told. */
+  readonly toldId: number | null;
+  /** Nothing comes after these. */
+  readonly isEnd: boolean;
+  /** How many were read at once. */
+  readonly size: number;
+}
 
 const HELD: Place = { table: "none" };
 
@@ -84,6 +96,8 @@ export class Lines {
   readonly #places = new Map<number, Place>();
   /** Rows of jobs as they stood at the head of their line, unchanged since. */
   readonly #heads = new Map<number, HotRow>();
+  /** How far each line was read, and what of it nobody was told of yet. */
+  readonly #pages = new Map<number, Page>();
   #isContended = false;
 
   constructor(statements: Statements) {
@@ -202,6 +216,27 @@ export class Lines {
    * is left, they are given the time of a commit: their claims may not take all that they looked at.
    */
   async heads(shapeId: number, after: Head | null, limit: number): Promise<Head[]> {
+    const before = this.#pages.get(shapeId);
+    const isNext = before !== undefined && after !== null && before.toldId === after.id;
+    let untold = isNext ? before.untold : [];
+    let isEnd = isNext && before.isEnd;
+    let size = isNext ? before.size : 0;
+    if (untold.length < limit && !isEnd) {
+      // Many claims take a line page by page: each look is twice as far as the one before.
+      size = Math.max(limit, Math.min(2 * size, MAX_PAGE));
+      const last = untold.at(-1);
+      const place = last === undefined ? after : { id: last.id, priority: last.priority };
+      const rows = await this.#lookAhead(shapeId, place, size);
+      for (const row of rows) this.#heads.set(row.id, row);
+      untold = [...untold, ...rows];
+      isEnd = rows.length < size;
+    }
+    const told = untold.slice(0, limit);
+    this.#pages.set(shapeId, { untold: untold.slice(limit), toldId: told.at(-1)?.id ?? null, isEnd, size });
+    return told.map(({ id, priority }) => ({ id, priority }));
+  }
+
+  async #lookAhead(shapeId: number, after: Head | null, limit: number): Promise<readonly HotRow[]> {
     const from = after === null ? LINE_BEGIN : ([rankOf(after.priority), after.id] as const);
     for (let tries = 1; ; tries++) {
       // A short look is made along with the claim, which then takes one round trip also where the line is short.
@@ -216,14 +251,13 @@ export class Lines {
         continue;
       }
       if (isShort) this.#isContended = true;
-      for (const row of rows) this.#heads.set(row.id, row);
-      return rows.map(({ id, rank }) => ({ id, priority: rankOf(rank) }));
+      return rows;
     }
   }
 
   #takeHeads(shapeId: number, from: readonly [number, number], limit: number) {
-    return this.#statements.lock<HotRow & { rank: number }>(
-      `SELECT held.*, line.rank FROM (
+    return this.#statements.lock<HotRow>(
+      `SELECT held.* FROM (
          SELECT id, rank FROM ready WHERE shape_id = $1 AND (rank, id) > ($2::bigint, $3::bigint) ORDER BY rank, id
        ) AS line CROSS JOIN LATERAL (
          SELECT ${HOT_COLUMNS} FROM jobs WHERE jobs.id = line.id AND jobs.state = ${READY} FOR UPDATE SKIP LOCKED
