@@ -64,6 +64,8 @@ export class ScriptAttempt {
       this.#release();
       // The job goes back to the queue, and nothing has happened.
       if (error instanceof MachineBusyError) throw error;
+      // Many look at the log alone.
+      if (!this.#context.signal.aborted) this.#context.note(`not started: ${errorText(error)}`);
       const failed = await this.#endOf("failed", null, errorText(error), null);
       throw new JobFault(failed.error ?? "", null, { result: failed.result, records: failed.records });
     }
@@ -159,7 +161,7 @@ export class ScriptAttempt {
       throw new JobFault(`the script is not the one that was uploaded: expected ${sha256}, got ${actual}`);
     } catch (error) {
       if (!(error instanceof YardmasterError) || error.status !== 404) throw error;
-      throw new JobFault(`the server has no script ${sha256}: upload it again, then restart the job`);
+      throw new JobFault(`the server has no script ${sha256} (any more): upload it again`);
     }
   }
 

@@ -27,7 +27,9 @@ const SHA256 = /^[0-9a-f]{64}$/;
 export function readScriptJob({ spec }: Pick<ClaimedJob, "spec">): ScriptJob {
   const { script } = spec;
   if (script === undefined || script === null) {
-    throw new JobFault("no script was uploaded for this job: upload one, then restart the job");
+    throw new JobFault(
+      "no script was uploaded for this job in time: upload the script first, then create its job under the same id",
+    );
   }
   const sha256 = isObject(script) ? script.sha256 : null;
   if (typeof sha256 !== "string" || !SHA256.test(sha256)) {
