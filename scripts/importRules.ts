@@ -37,6 +37,7 @@ const CLI_ENTRY_POINTS: readonly string[] = [
   "src/engine/engine.ts",
   "src/store/blobs/openBlobStore.ts",
   "src/store/blobs/s3Address.ts",
+  "src/store/migrate/migrateStore.ts",
   "src/agent/agent.ts",
   "src/agent/agentOptions.ts",
   "src/agent/isolation/machineReport.ts",

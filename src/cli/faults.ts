@@ -14,6 +14,8 @@ const START_UP_ERRORS: readonly string[] = [
   "IsolationUnavailableError",
   "StoreUnavailableError",
   "BlobPlaceError",
+  "MigrationError",
+  "StoreRefusedError",
 ];
 
 /** How a fault ends the command. */

@@ -8,6 +8,7 @@ import { jobCommand } from "./commands/job.ts";
 import { jobsCommand } from "./commands/jobs.ts";
 import { keysCommand } from "./commands/keys.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { migrateStoreCommand } from "./commands/migrateStore.ts";
 import { projectsCommand } from "./commands/projects.ts";
 import { queuesCommand } from "./commands/queues.ts";
 import { serveCommand } from "./commands/serve.ts";
@@ -48,7 +49,10 @@ export function yardmaster(): Command {
       ],
     ],
     ["What there is:", [workersCommand(), queuesCommand(), projectsCommand(), tasksCommand()]],
-    ["This installation:", [keysCommand(), configCommand(), doctorCommand(), versionCommand()]],
+    [
+      "This installation:",
+      [keysCommand(), configCommand(), doctorCommand(), migrateStoreCommand(), versionCommand()],
+    ],
   ];
   for (const [heading, commands] of groups) {
     for (const command of commands)
