@@ -34,12 +34,17 @@ export class Cluster {
     writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
     if (isRoot()) for (const path of [dir, passwordFile]) chownSync(path, ...idsOf(SYSTEM_USER));
     const cluster = new Cluster(dir, await freePort(), settings);
-    run(
-      "initdb",
-      ...["-D", cluster.#data, "-U", USER, "--pwfile", passwordFile, "-A", "scram-sha-256"],
-      ...["-E", "UTF8", "--locale=C", "--no-sync"],
-    );
-    cluster.startServer();
+    try {
+      run(
+        "initdb",
+        ...["-D", cluster.#data, "-U", USER, "--pwfile", passwordFile, "-A", "scram-sha-256"],
+        ...["-E", "UTF8", "--locale=C", "--no-sync"],
+      );
+      cluster.startServer();
+    } catch (error) {
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    }
     return cluster;
   }
 
