@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type JobResult, type JsonObject, type NewRecord, YardmasterError } from "@yardmaster/client";
+import type { JobResult, JsonObject, NewRecord } from "@yardmaster/client";
 import { PROVENANCE, recordHash } from "../../domain/provenance.ts";
 import { errorText } from "../errorText.ts";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
@@ -11,25 +11,19 @@ import type { ProcessEnd } from "../supervisedProcess.ts";
 import { fetchDataset, type HeldDataset } from "./dataset.ts";
 import { OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
 import type { Environment } from "./environments.ts";
-import { fileSha256, sha256Hex } from "./fileHash.ts";
+import { fetchScript } from "./fetchScript.ts";
 import { LastLines } from "./lastLines.ts";
-import { findModel, type ModelFile } from "./model.ts";
+import { findModel } from "./model.ts";
 import { type AttemptEnd, provenanceRecord } from "./provenanceRecord.ts";
 import type { Python } from "./python.ts";
 import { normalRequirements } from "./requirements.ts";
 import { readScriptJob, type ScriptJob } from "./scriptJob.ts";
 import type { ScriptServices } from "./scriptServices.ts";
+import { type StoredModel, storeModel } from "./storeModel.ts";
 import type { UsageSummary } from "./usageSampler.ts";
 
 /** Of the last line of errors, what is shown as the reason of a failure. */
 const MAX_REASON_CHARACTERS = 1_000;
-
-/** What a script's run left, in the words of ShelbyCompute. */
-interface Model {
-  readonly modelHash: string;
-  readonly modelSizeBytes: number;
-  readonly name: string;
-}
 
 export class ScriptAttempt {
   readonly #services: ScriptServices;
@@ -131,37 +125,13 @@ export class ScriptAttempt {
 
   async #fetchScript({ scriptSha256, entrypoint, requirements }: ScriptJob): Promise<void> {
     const { workspace } = this.#context;
-    const text = await this.#download(scriptSha256);
+    const text = await fetchScript(scriptSha256, this.#services, this.#context.signal);
     this.#scriptBytes = text.byteLength;
     const path = join(workspace, entrypoint);
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text, { flag: "wx", mode: 0o600 });
     if (requirements !== "") {
       await writeFile(join(workspace, REQUIREMENTS_FILE), requirements, { flag: "wx", mode: 0o600 });
-    }
-  }
-
-  async #download(sha256: string): Promise<Uint8Array> {
-    const { link, client, maxScriptBytes } = this.#services;
-    const { signal } = this.#context;
-    const tooLarge = (): JobFault =>
-      new JobFault(`the script is larger than the ${maxScriptBytes} bytes that this agent takes`);
-    try {
-      const bytes = await link.call(
-        "the job's script",
-        async (both) => {
-          const response = await client.getArtifact(sha256, { signal: both });
-          return bytesUpTo(response, maxScriptBytes);
-        },
-        signal,
-      );
-      if (bytes === null) throw tooLarge();
-      const actual = sha256Hex(bytes);
-      if (actual === sha256) return bytes;
-      throw new JobFault(`the script is not the one that was uploaded: expected ${sha256}, got ${actual}`);
-    } catch (error) {
-      if (!(error instanceof YardmasterError) || error.status !== 404) throw error;
-      throw new JobFault(`the server has no script ${sha256} (any more): upload it again`);
     }
   }
 
@@ -205,7 +175,7 @@ export class ScriptAttempt {
     const { workspace, signal } = this.#context;
     try {
       const file = await findModel(join(workspace, OUTPUT_FOLDER));
-      const model = file === null ? null : await this.#uploaded(file);
+      const model = file === null ? null : await storeModel(file, this.#services, this.#context);
       return await this.#endOf("succeeded", exitCode, null, model);
     } catch (error) {
       signal.throwIfAborted();
@@ -214,34 +184,11 @@ export class ScriptAttempt {
     }
   }
 
-  async #uploaded(file: ModelFile): Promise<Model> {
-    const { link, client, maxModelBytes } = this.#services;
-    const { signal, note } = this.#context;
-    if (file.bytes > maxModelBytes) {
-      throw new JobFault(
-        `output/${file.name} has ${file.bytes} bytes, more than the ${maxModelBytes} that this agent takes (max-model-bytes)`,
-      );
-    }
-    const { sha256, bytes } = await fileSha256(file.path, signal);
-    note(`storing the model output/${file.name} (${bytes} bytes)`);
-    await link.call(
-      "the job's model",
-      async (both) => {
-        if (await client.hasArtifact(sha256, { signal: both })) return;
-        // A stream, made anew for each try: a model need not fit into memory.
-        await client.putArtifact(sha256, Bun.file(file.path).stream(), { signal: both });
-      },
-      signal,
-    );
-    note(`the model's SHA-256 is ${sha256}`);
-    return { modelHash: sha256, modelSizeBytes: bytes, name: file.name };
-  }
-
   async #endOf(
     outcome: AttemptEnd["outcome"],
     exitCode: number | null,
     error: string | null,
-    model: Model | null,
+    model: StoredModel | null,
   ): Promise<Ended> {
     const endedAtMs = this.#endedAtMs ?? Date.now();
     const startedAtMs = this.#startedAtMs;
@@ -249,12 +196,12 @@ export class ScriptAttempt {
     const metadata: JsonObject = {
       exitCode,
       ...(error === null ? {} : { error }),
-      ...(model === null ? {} : { modelFile: plainText(model.name) }),
+      ...(model === null ? {} : { modelFile: model.name }),
       ...(usage === null ? {} : { usage }),
     };
     const shelby = {
-      modelHash: model?.modelHash ?? "",
-      modelSizeBytes: model?.modelSizeBytes ?? 0,
+      modelHash: model?.sha256 ?? "",
+      modelSizeBytes: model?.bytes ?? 0,
       metadata,
       durationSeconds: startedAtMs === null ? 0 : Math.round(endedAtMs - startedAtMs) / 1000,
     };
@@ -268,7 +215,7 @@ export class ScriptAttempt {
       { ...shelby, outcome, exitCode, error, usage, endedAtMs },
       nodeKey,
     );
-    return { outcome, error, result: { ...shelby, artifact: model?.modelHash ?? null }, records: [record] };
+    return { outcome, error, result: { ...shelby, artifact: model?.sha256 ?? null }, records: [record] };
   }
 
   #release(): void {
@@ -278,26 +225,9 @@ export class ScriptAttempt {
   }
 }
 
-/** Names of files may hold what texts must not. */
-function plainText(text: string): string {
-  return text.toWellFormed().replaceAll("\0", "\ufffd");
-}
-
 interface Ended {
   readonly outcome: "succeeded" | "failed";
   readonly error: string | null;
   readonly result: JsonObject;
   readonly records: NewRecord[];
-}
-
-/** The body's bytes; null when there are more than `maxBytes`. */
-async function bytesUpTo(response: Response, maxBytes: number): Promise<Uint8Array | null> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.byteLength;
-    if (length > maxBytes) return null;
-    chunks.push(chunk);
-  }
-  return new Uint8Array(Buffer.concat(chunks));
 }
