@@ -21,6 +21,7 @@ import { join } from "node:path";
 import { canonicalJson } from "../../domain/canonicalJson.ts";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
+import { JobFault } from "../runner.ts";
 import { buildEnvironment, type EnvironmentTools } from "./buildEnvironment.ts";
 import { sha256Hex } from "./fileHash.ts";
 import type { Python } from "./python.ts";
@@ -66,7 +67,7 @@ export class Environments {
    * @throws JobFault when the requirements cannot be installed, the signal's reason when it is aborted
    */
   async take(python: Python, requirements: string, tools: EnvironmentTools): Promise<Environment> {
-    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    makeOwnFolder(this.#options.folder);
     const key = environmentKey(python, requirements);
     const folder = join(this.#options.folder, key);
     const lockFile = `${folder}.lock`;
@@ -163,6 +164,16 @@ export class Environments {
       }
     }
   }
+}
+
+/** @throws JobFault when others may write in the folder, for then they choose what runs */
+function makeOwnFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { uid, mode } = statSync(path);
+  const isOurs = process.getuid === undefined || uid === process.getuid();
+  if (isOurs && (mode & 0o022) === 0) return;
+  const why = isOurs ? "can be written by others" : "belongs to another user";
+  throw new JobFault(`the folder of environments ${path} ${why}: choose another one (cache-dir)`);
 }
 
 /** What tells environments apart: the interpreter, and what is installed. */

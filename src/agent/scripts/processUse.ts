@@ -1,6 +1,5 @@
 /** What a job's processes use of the machine: those that its first process started, at one moment. */
 import { totalmem } from "node:os";
-import { processes } from "systeminformation";
 
 /** One process as the system tells of it. */
 export interface ProcessFigures {
@@ -24,6 +23,8 @@ export interface ProcessUse {
 
 /** All processes of the machine. */
 export async function machineProcesses(): Promise<readonly ProcessFigures[]> {
+  // Loaded when it is needed: most agents run no scripts.
+  const { processes } = await import("systeminformation");
   const { list } = await processes();
   return list.map(({ pid, parentPid, cpu, memRss }) => ({
     pid,

@@ -1,6 +1,6 @@
 /** Environments without the installers: who builds, who waits, what makes room. */
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Launch } from "../../../src/agent/runner.ts";
 import type { EnvironmentTools } from "../../../src/agent/scripts/buildEnvironment.ts";
@@ -68,6 +68,16 @@ test("one that could not be built is no environment, and is tried again", async 
   expect(foldersIn(directory.path)).toEqual([]);
   const { folder } = await environments.take(PYTHON, "a", pretend().tools);
   expect(existsSync(join(folder ?? "", ".complete"))).toBe(true);
+});
+
+test("a folder that others may write in is not used: they would choose what runs", async () => {
+  using directory = temporaryDirectory();
+  chmodSync(directory.path, 0o777);
+  const environments = new Environments({
+    ...{ folder: directory.path, maxEnvironments: 2, log: new RememberingLog() },
+  });
+  const taken = environments.take(PYTHON, "a", pretend().tools);
+  await expect(taken).rejects.toThrow("can be written by others");
 });
 
 test("those used longest ago make room; one in use stays", async () => {
