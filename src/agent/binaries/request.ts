@@ -55,7 +55,9 @@ export async function get(
     if (hops >= rules.maxRedirects) {
       throw new JobFault(`${shownUrl(source.url)}: too many redirects (limit ${rules.maxRedirects})`);
     }
-    const next = URL.parse(response.headers.get("location") ?? "", url);
+    const location = response.headers.get("location") ?? "";
+    // An empty address would be this one again.
+    const next = location === "" ? null : URL.parse(location, url);
     if (next === null) throw new JobFault(`${shownUrl(url)}: a redirect without an address to go to`);
     // A redirect may name a user of its own; ours go nowhere else.
     if (next.origin !== url.origin || next.username !== "") {

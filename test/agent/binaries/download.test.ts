@@ -147,6 +147,12 @@ describe("a download fails with a reason", () => {
     expect(host.count("/loop")).toBe(11);
   });
 
+  test("when a redirect leads nowhere", async () => {
+    const url = host.on("/nowhere", (socket) => void socket.end(head(302, { "content-length": "0" })));
+    expect(await fault(url)).toBe(`${url}: a redirect without an address to go to`);
+    expect(host.count("/nowhere")).toBe(1);
+  });
+
   test("when a redirect leads where it must not", async () => {
     const url = host.on(
       "/sly",
