@@ -3,6 +3,7 @@ import { ConnectionError, isFinal, type Job } from "@yardmaster/client";
 import type { Invocation } from "./commandLine.ts";
 import { EXIT, ExitError } from "./exitCode.ts";
 import { type Spinner, startSpinner } from "./spinner.ts";
+import { systemLine } from "./systemLine.ts";
 import { waitingReason } from "./waitingReason.ts";
 
 /** A job that has not started after this long gets an explanation. */
@@ -67,15 +68,10 @@ async function printLog(
   for await (const chunk of client.followLog(job.id, { signal })) {
     // From now on the lines are the job's: a changing one of ours would wipe its unfinished ones.
     spinner.stop();
-    if (chunk.stream === "system") terminal.note(systemLine(chunk.text.trimEnd()));
+    if (chunk.stream === "system") terminal.note(systemLine(chunk.text));
     else if (chunk.stream === "stdout" && stdoutTo === "stdout") terminal.write(chunk.text);
     else terminal.writeError(chunk.text);
   }
-}
-
-/** The agent puts its words into brackets of their own. */
-function systemLine(text: string): string {
-  return text.startsWith("[") ? text : `[${text}]`;
 }
 
 /** Looks after the job until `ended`; its own troubles are nobody's concern but the follower's. */

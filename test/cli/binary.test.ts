@@ -39,6 +39,9 @@ describe("submit --binary-url", () => {
     expect(ended.stderr).toContain(`[yardmaster: downloading ${url} (`);
     expect(ended.stderr).toMatch(/ATTEMPT +OUTCOME/);
     expect(ended.stderr).toMatch(/^1 +failed .* 3 /m);
+    const id = /^job (\d+) /m.exec(ended.stderr)?.[1] ?? "";
+    const logs = await scratch.run(["logs", id, "--server", server]);
+    expect(logs.stderr).toMatch(/^\[yardmaster: verified\]$/m);
   });
 
   test("--json gives the job, with its environment masked", async () => {

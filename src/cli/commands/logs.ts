@@ -4,6 +4,7 @@ import { declareCommand, invoke, jobRef } from "../commandLine.ts";
 import { EXIT } from "../exitCode.ts";
 import { readOptionalFlag } from "../readFlag.ts";
 import { integer } from "../settingKind.ts";
+import { systemLine } from "../systemLine.ts";
 
 const COUNT = integer("n", 1, 1_000_000);
 
@@ -44,7 +45,7 @@ export function logsCommand(): Command {
         if (isJson) terminal.line(JSON.stringify(chunk));
         else if (chunk.stream === "stdout") terminal.write(chunk.text);
         else if (chunk.stream === "stderr") terminal.writeError(chunk.text);
-        else terminal.note(`[${chunk.text.trimEnd()}]`);
+        else terminal.note(systemLine(chunk.text));
       };
       if (options.follow === true) {
         process.once("SIGINT", () => process.exit(EXIT.interrupted));
