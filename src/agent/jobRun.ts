@@ -325,7 +325,10 @@ export class JobRun {
     }
     const startedAt =
       this.#startedAtMs === null ? {} : { startedAt: new Date(this.#startedAtMs).toISOString() };
-    const shared = { ...attemptOf(this.job), exitCode: end.exitCode, ...startedAt };
+    // Executr's own executors report a signal so, and its clients look for that.
+    const isExecutrSignal = end.signal !== null && this.job.dialect === "executr";
+    const exitCode = isExecutrSignal ? -1 : end.exitCode;
+    const shared = { ...attemptOf(this.job), exitCode, ...startedAt };
     if (end.reason === "timeLimit")
       return { ...shared, outcome: "failed", error: endText("timeLimit", this.job) };
     if (end.error !== null) return { ...shared, outcome: "failed", error: end.error };

@@ -77,6 +77,18 @@ test("a cached binary runs without a word, and how it ends is told", async () =>
   expect(server.output(failing)).toBe("");
 });
 
+test("a signal ends a job of Executr's API with -1, as its own executors report it", async () => {
+  await using _agent = await testAgent(server, PLAIN);
+  const killed = add(script("kill -TERM $$"), { dialect: "executr" });
+  const failing = add(script("exit 143"), { dialect: "executr" });
+  expect(await server.finished(killed)).toMatchObject({
+    outcome: "failed",
+    exitCode: -1,
+    error: "the program was ended by signal SIGTERM",
+  });
+  expect(await server.finished(failing)).toMatchObject({ outcome: "failed", exitCode: 143 });
+});
+
 test("what is no program fails with a reason", async () => {
   await using _agent = await testAgent(server, PLAIN);
   const bytes = Buffer.from([1, 2, 3, 4]);

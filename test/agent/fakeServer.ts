@@ -18,6 +18,7 @@ import { until } from "./until.ts";
 export interface FakeJob {
   id: number;
   kind: JobKind;
+  dialect: ClaimedJob["dialect"];
   state: "ready" | "leased" | "running" | "succeeded" | "failed" | "cancelled";
   attempt: number;
   workerId: string | null;
@@ -71,6 +72,7 @@ export class FakeServer implements AsyncDisposable {
     const job: FakeJob = {
       id: this.jobs.length + 1,
       kind: "command",
+      dialect: "yardmaster",
       state: "ready",
       attempt: 0,
       workerId: null,
@@ -287,7 +289,7 @@ function claimed(job: FakeJob, leaseMs: number): ClaimedJob {
   return {
     id: job.id,
     key: `key-${job.id}`,
-    dialect: "yardmaster",
+    dialect: job.dialect,
     kind: job.kind,
     queue: "default",
     name: `job ${job.id}`,
