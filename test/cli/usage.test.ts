@@ -16,7 +16,10 @@ describe("wrong usage", () => {
     [["job"], "missing required argument 'job'"],
     [["submit"], "nothing to run"],
     [["submit", "--task", "1", "--", "true"], "not both"],
-    [["submit", "--priority", "high", "true"], "--priority: expected a whole number"],
+    [
+      ["submit", "--priority", "high", "true"],
+      "--priority: expected foreground, background, best_effort or a whole number",
+    ],
     [["submit", "--timeout", "soon", "true"], "--timeout: expected a duration"],
     [["submit", "--at", "someday", "true"], "--at: expected a time"],
     [["submit", "--env", "NOVALUE", "true"], "--env: expected key=value"],
