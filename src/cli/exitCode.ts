@@ -9,6 +9,8 @@ export const EXIT = {
   unreachable: 69,
   /** A mistake in Yardmaster itself (EX_SOFTWARE). */
   internal: 70,
+  /** Said by the agent of `up` to it: no agent runs here with these settings (EX_CONFIG). */
+  unfit: 78,
   /** Interrupted, or the job was cancelled: 128 + SIGINT. */
   interrupted: 130,
   /** Whoever read the output went away: 128 + SIGPIPE. */

@@ -1,5 +1,6 @@
 /** The agent that `up` keeps beside the server: a child process, started again when it crashes. */
 import type { Configuration } from "./configuration.ts";
+import { EXIT, ExitError } from "./exitCode.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, variableOf } from "./settings.ts";
 
 /** Said to an agent that is to stop while its server still serves. */
@@ -29,6 +30,9 @@ export function ownCommand(): readonly string[] {
 }
 
 export class LocalAgent {
+  /** How `up` ends when no agent runs here with these settings, which the agent has explained; else pending. */
+  readonly refused: Promise<ExitError>;
+  readonly #refuse: (error: ExitError) => void;
   readonly #options: LocalAgentOptions;
   #child: Bun.Subprocess<"pipe", "inherit", "inherit"> | null = null;
   #isStopping = false;
@@ -36,6 +40,9 @@ export class LocalAgent {
 
   constructor(options: LocalAgentOptions) {
     this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<ExitError>();
+    this.refused = promise;
+    this.#refuse = resolve;
     void this.#keepRunning();
   }
 
@@ -60,6 +67,7 @@ export class LocalAgent {
 
   async #keepRunning(): Promise<void> {
     let pauseMs = FIRST_PAUSE_MS;
+    let wasHealthy = false;
     while (!this.#isStopping) {
       const startedAt = Date.now();
       const child = this.#spawn();
@@ -73,7 +81,20 @@ export class LocalAgent {
         );
         return;
       }
-      if (Date.now() - startedAt >= HEALTHY_AFTER_MS) pauseMs = FIRST_PAUSE_MS;
+      if (Date.now() - startedAt >= HEALTHY_AFTER_MS) {
+        wasHealthy = true;
+        pauseMs = FIRST_PAUSE_MS;
+      }
+      // Where one ran before, the machine has changed: that may pass, and the server has other agents.
+      if (!wasHealthy && (exitCode === EXIT.usage || exitCode === EXIT.unfit)) {
+        this.#refuse(
+          new ExitError(
+            EXIT.failed,
+            "no agent runs here with these settings; `yardmaster serve` starts the server alone",
+          ),
+        );
+        return;
+      }
       const how = child.signalCode === null ? `with exit code ${exitCode}` : `by ${child.signalCode}`;
       this.#options.onEnd(`the agent ended ${how}; it is started again in ${pauseMs / 1_000} s`);
       await new Promise<void>((done) => {

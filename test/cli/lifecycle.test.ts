@@ -93,6 +93,31 @@ describe("up", () => {
   });
 });
 
+describe("an agent that does not run here with its settings", () => {
+  const up = ["up", "--data", "data", "--listen", "127.0.0.1:0", "--isolation", "required"];
+
+  test("ends `up`, which says why", async () => {
+    // No bubblewrap is found, so nothing can be isolated.
+    const { exitCode, stderr } = await scratch.run(up, { PATH: "/nonexistent" });
+    expect(stderr).toMatch(/isolation is required, but .*bubblewrap/);
+    expect(stderr).toContain(
+      "no agent runs here with these settings; `yardmaster serve` starts the server alone",
+    );
+    expect(stderr).not.toContain("started again");
+    expect(exitCode).toBe(1);
+  });
+
+  test("a path to show that does not exist is named with its flag", async () => {
+    const argv = ["--bind-ro", "/nonexistent/data"];
+    const agent = await scratch.run(["agent", "--server", "http://127.0.0.1:9", ...argv]);
+    expect(agent.stderr).toContain("--bind-ro: /nonexistent/data does not exist");
+    expect(agent.exitCode).toBe(2);
+    const ended = await scratch.run([...up.slice(0, 5), ...argv]);
+    expect(ended.stderr).toContain("--bind-ro: /nonexistent/data does not exist");
+    expect(ended.exitCode).toBe(1);
+  });
+});
+
 describe("faults at the start", () => {
   const expectRefusal = async (argv: readonly string[], message: string | RegExp) => {
     const { exitCode, stderr } = await scratch.run(argv);

@@ -1,8 +1,12 @@
 /** `yardmaster agent`: claims jobs from a server and runs them on this machine. */
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { declareCommand, invoke } from "../commandLine.ts";
+import { EXIT, ExitError } from "../exitCode.ts";
 import { STOP_WORD } from "../localAgent.ts";
+import type { SettingValues } from "../settings.ts";
+import { UsageError } from "../usageError.ts";
 
 export function agentCommand(): Command {
   return declareCommand({
@@ -24,7 +28,9 @@ export function agentCommand(): Command {
     .addOption(new Option("--exit-with-parent", "stop when standard input ends").hideHelp())
     .action(async (options: { exitWithParent?: boolean }, command: Command) => {
       const { terminal, values, configuration, client } = invoke(command);
-      const { startAgent, StateDirInUseError } = await import("../../agent/agent.ts");
+      const { IsolationUnavailableError, startAgent, StateDirInUseError } = await import(
+        "../../agent/agent.ts"
+      );
       const start = (stateDir: string) =>
         startAgent({
           serverUrl: client.baseUrl,
@@ -64,7 +70,12 @@ export function agentCommand(): Command {
           jobMaxMemoryMb: values.agentJobMaxMemoryMb,
           jobMaxProcesses: values.agentJobMaxProcesses,
           jobMaxCpuSeconds: values.agentJobMaxCpuSeconds,
+        }).catch((error) => {
+          // To start it again would not help.
+          const isUnfit = options.exitWithParent === true && error instanceof IsolationUnavailableError;
+          throw isUnfit ? new ExitError(EXIT.unfit, error.message) : error;
         });
+      refuseAbsentPaths(values);
       const agent =
         values.agentStateDir === null
           ? await startInFreeFolder(resolve(values.data), start, StateDirInUseError)
@@ -88,6 +99,15 @@ export function agentCommand(): Command {
       await agent.finished;
       process.exit(0);
     });
+}
+
+/** A path that is not there would fail every isolated job. */
+function refuseAbsentPaths({ agentBindReadOnly, agentBind }: SettingValues): void {
+  const given = { "--bind-ro": agentBindReadOnly, "--bind": agentBind };
+  for (const [flag, paths] of Object.entries(given)) {
+    const absent = paths.find((path) => !existsSync(path));
+    if (absent !== undefined) throw new UsageError(`${flag}: ${absent} does not exist`);
+  }
 }
 
 /** Agents on one machine that nobody gave a folder of their own. */

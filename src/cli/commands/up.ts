@@ -2,6 +2,7 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { declareCommand, invoke } from "../commandLine.ts";
+import { ExitError } from "../exitCode.ts";
 import { localUrl } from "../listenAddress.ts";
 import { LocalAgent } from "../localAgent.ts";
 import { runServer } from "../runServer.ts";
@@ -37,7 +38,11 @@ export function upCommand(): Command {
     });
     welcome(terminal, server, isJson, true);
     try {
-      await Promise.race([stop.first, server.failed]);
+      const refusal = await Promise.race([stop.first, server.failed, agent.refused]);
+      if (refusal instanceof ExitError) {
+        await server.close();
+        throw refusal;
+      }
       terminal.note("stopping: running jobs are ended and put back; once more to end at once");
       // The agent first: it still has to tell the server what it puts back.
       await agent.stop();
