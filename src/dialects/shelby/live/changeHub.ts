@@ -182,7 +182,8 @@ export class ChangeHub {
 
   /** Resolves when something happened or somebody came, or when the time is over. */
   async #news(timeoutMs: number): Promise<void> {
-    if (timeoutMs <= 0 || this.#isClosed) return;
+    // Some came while others were let in: their turn.
+    if (timeoutMs <= 0 || this.#isClosed || this.#pending.length > 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
     const timer = setTimeout(resolve, timeoutMs);
