@@ -1,5 +1,6 @@
 /**
- * Runs the test suite and ends with one plain line, `N passed, N failed` (`, N skipped` when some were).
+ * Runs the test suite and ends with one plain line, `N passed, N failed` (`, N skipped` when some were; the lines
+ * before it say why).
  *
  * ```sh
  * npm test                      # everything but the long tests
@@ -13,7 +14,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { closingLine, readSummary } from "./testSummary.ts";
+import { closingLine, readSummary, skipLines } from "./testSummary.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const TEST_FOLDERS = ["test", "clients/typescript/test"];
@@ -46,7 +47,7 @@ async function run(files: readonly string[], flags: readonly string[]): Promise<
   });
   const exitCode = await new Promise<number>((done) => child.on("close", (code) => done(code ?? 1)));
   const summary = readSummary(Buffer.concat(output).toString(), exitCode);
-  process.stdout.write(`${closingLine(summary)}\n`);
+  process.stdout.write(`${[...skipLines(summary), closingLine(summary)].join("\n")}\n`);
   process.exit(summary.failed > 0 || exitCode !== 0 ? 1 : 0);
 }
 

@@ -4,6 +4,8 @@ export interface TestSummary {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** Why tests were skipped: what this machine lacks, or else their names; with how many that was. */
+  readonly skips: ReadonlyMap<string, number>;
 }
 
 /**
@@ -24,7 +26,26 @@ export function readSummary(output: string, exitCode: number): TestSummary {
   const failed = count("fail");
   const isComplete = /^Ran \d+ tests? across \d+ files?\./m.test(end);
   const isBroken = exitCode !== 0 || !isComplete;
-  return { passed, failed: isBroken ? Math.max(1, failed) : failed, skipped: count("skip") + count("todo") };
+  return {
+    passed,
+    failed: isBroken ? Math.max(1, failed) : failed,
+    skipped: count("skip") + count("todo"),
+    skips: skipsIn(plain),
+  };
+}
+
+function skipsIn(plain: string): ReadonlyMap<string, number> {
+  const skips = new Map<string, number>();
+  for (const [, name = ""] of plain.matchAll(/^\((?:skip|todo)\) (.*)$/gm)) {
+    const reason = /\((not on this machine: .*)\)$/.exec(name)?.[1] ?? name;
+    skips.set(reason, (skips.get(reason) ?? 0) + 1);
+  }
+  return skips;
+}
+
+/** One line for each reason of skipped tests: `  3 skipped: not on this machine: openssl is not installed`. */
+export function skipLines({ skips }: TestSummary): readonly string[] {
+  return [...skips].map(([reason, count]) => `  ${count} skipped: ${reason}`);
 }
 
 /** The closing line: `12 passed, 0 failed`, with `, 1 skipped` when some were. */

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { AgentOptions } from "../../src/agent/agentOptions.ts";
 import { maxOutputBytes } from "../../src/domain/outputCut.ts";
+import { testNeeding } from "../testNeeding.ts";
 import { FileHost, head } from "./binaries/fileHost.ts";
 import { sha256 } from "./binaries/testCache.ts";
 import { type FakeJob, FakeServer } from "./fakeServer.ts";
@@ -231,21 +232,24 @@ test("agents that share a cache too small for their jobs run all of them", async
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(60_000);
 });
 
-test.skipIf(process.getuid?.() !== 0)("a binary that fills the disk of its folder fails alone", async () => {
-  using disk = temporaryDirectory();
-  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "none", disk.path]);
-  if (mounted.exitCode !== 0) return;
-  try {
-    await using _agent = await testAgent(server, { ...PLAIN, stateDir: disk.path });
-    const { url, sha256 } = script("cat /dev/zero > full 2>/dev/null; echo left; exit 9");
-    const job = add({ url, sha256 });
-    expect(await server.finished(job)).toMatchObject({ outcome: "failed", exitCode: 9 });
-    expect(server.output(job, "stdout")).toBe("left\n");
-    expect(await server.finished(server.add(["true"]))).toMatchObject({ outcome: "succeeded" });
-  } finally {
-    Bun.spawnSync(["umount", "-l", disk.path]);
-  }
-});
+testNeeding(process.getuid?.() === 0 ? null : "only root can mount a small disk")(
+  "a binary that fills the disk of its folder fails alone",
+  async () => {
+    using disk = temporaryDirectory();
+    const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "none", disk.path]);
+    if (mounted.exitCode !== 0) return;
+    try {
+      await using _agent = await testAgent(server, { ...PLAIN, stateDir: disk.path });
+      const { url, sha256 } = script("cat /dev/zero > full 2>/dev/null; echo left; exit 9");
+      const job = add({ url, sha256 });
+      expect(await server.finished(job)).toMatchObject({ outcome: "failed", exitCode: 9 });
+      expect(server.output(job, "stdout")).toBe("left\n");
+      expect(await server.finished(server.add(["true"]))).toMatchObject({ outcome: "succeeded" });
+    } finally {
+      Bun.spawnSync(["umount", "-l", disk.path]);
+    }
+  },
+);
 
 test("the cache holds binaries by their checksums alone, for their owner to read and run", () => {
   for (const prefix of readdirSync(join(cache.path, "sha256"))) {

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Journal } from "../../src/agent/journal.ts";
+import { testNeeding } from "../testNeeding.ts";
 import { FakeServer } from "./fakeServer.ts";
 import { isAlive } from "./isAlive.ts";
 import { agentProcess, RememberingLog, temporaryDirectory, testAgent } from "./testAgent.ts";
@@ -10,24 +11,27 @@ import { until } from "./until.ts";
 const sh = (script: string): string[] => ["sh", "-c", script];
 const isLinux = existsSync("/proc/self/environ");
 
-test.skipIf(!isLinux)("kill -9 of the agent leaves none of its jobs' processes", async () => {
-  await using server = new FakeServer();
-  using directory = temporaryDirectory();
-  const agent = agentProcess({ serverUrl: server.url, stateDir: directory.path });
-  const plain = server.add(sh("echo $$; sleep 1000"));
-  const stubborn = server.add(
-    sh('trap "" TERM; setsid sleep 1000 & echo $!; echo $$; while :; do sleep 0.02; done'),
-  );
-  await until(
-    () => server.output(plain) !== "" && server.output(stubborn).split("\n").length === 3,
-    "both run",
-  );
-  const pids = (server.output(plain) + server.output(stubborn)).trim().split("\n").map(Number);
-  expect(pids).toHaveLength(3);
-  agent.kill("SIGKILL");
-  await agent.exited;
-  await until(() => !pids.some(isAlive), "all processes are gone", 5_000);
-});
+testNeeding(isLinux ? null : "there is no /proc")(
+  "kill -9 of the agent leaves none of its jobs' processes",
+  async () => {
+    await using server = new FakeServer();
+    using directory = temporaryDirectory();
+    const agent = agentProcess({ serverUrl: server.url, stateDir: directory.path });
+    const plain = server.add(sh("echo $$; sleep 1000"));
+    const stubborn = server.add(
+      sh('trap "" TERM; setsid sleep 1000 & echo $!; echo $$; while :; do sleep 0.02; done'),
+    );
+    await until(
+      () => server.output(plain) !== "" && server.output(stubborn).split("\n").length === 3,
+      "both run",
+    );
+    const pids = (server.output(plain) + server.output(stubborn)).trim().split("\n").map(Number);
+    expect(pids).toHaveLength(3);
+    agent.kill("SIGKILL");
+    await agent.exited;
+    await until(() => !pids.some(isAlive), "all processes are gone", 5_000);
+  },
+);
 
 test("after kill -9 the same worker reports what was cut short, and runs it again", async () => {
   await using server = new FakeServer();
@@ -171,11 +175,14 @@ test("a journal stays small however many jobs pass through it", async () => {
   expect(Bun.file(path).size).toBe(0);
 });
 
-test.skipIf(!existsSync("/dev/full"))("a disk that is full does not stop a job", () => {
-  const log = new RememberingLog();
-  const journal = new Journal("/dev/full", log);
-  journal.claimed([{ id: 1, attempt: 1 }]);
-  journal.started({ id: 1, attempt: 1 });
-  expect(log.lines.filter((line) => line.includes("cannot write the journal"))).toHaveLength(1);
-  expect(journal.openAttempts()).toHaveLength(1);
-});
+testNeeding(existsSync("/dev/full") ? null : "there is no /dev/full")(
+  "a disk that is full does not stop a job",
+  () => {
+    const log = new RememberingLog();
+    const journal = new Journal("/dev/full", log);
+    journal.claimed([{ id: 1, attempt: 1 }]);
+    journal.started({ id: 1, attempt: 1 });
+    expect(log.lines.filter((line) => line.includes("cannot write the journal"))).toHaveLength(1);
+    expect(journal.openAttempts()).toHaveLength(1);
+  },
+);

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { testNeeding } from "../testNeeding.ts";
 import { FakeServer } from "./fakeServer.ts";
 import { isAlive } from "./isAlive.ts";
 import { QUICK, testAgent } from "./testAgent.ts";
@@ -82,16 +83,19 @@ test("a daemon that holds the pipes open does not hold up the result", async () 
   expect(server.output(job)).toBe("started\n");
 });
 
-test.skipIf(!existsSync("/proc/self/environ"))("a daemon does not outlive the agent", async () => {
-  await using server = new FakeServer();
-  await using test = await testAgent(server);
-  const job = server.add(sh("setsid sleep 1000 >/dev/null 2>&1 & echo $!; sleep 0.1"));
-  await server.finished(job);
-  const [pid = 0] = pidsIn(server.output(job));
-  expect(isAlive(pid)).toBe(true);
-  await test.agent.drain();
-  await until(() => !isAlive(pid), "the daemon is gone");
-});
+testNeeding(existsSync("/proc/self/environ") ? null : "there is no /proc")(
+  "a daemon does not outlive the agent",
+  async () => {
+    await using server = new FakeServer();
+    await using test = await testAgent(server);
+    const job = server.add(sh("setsid sleep 1000 >/dev/null 2>&1 & echo $!; sleep 0.1"));
+    await server.finished(job);
+    const [pid = 0] = pidsIn(server.output(job));
+    expect(isAlive(pid)).toBe(true);
+    await test.agent.drain();
+    await until(() => !isAlive(pid), "the daemon is gone");
+  },
+);
 
 test("drain lets running jobs end and takes no more", async () => {
   await using server = new FakeServer();

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { TailRing } from "../../src/agent/tailRing.ts";
 import { boundaryFrom, unfinishedLength } from "../../src/agent/utf8.ts";
+import { testNeeding } from "../testNeeding.ts";
 import { FakeServer } from "./fakeServer.ts";
 import { agentProcess, temporaryDirectory, testAgent } from "./testAgent.ts";
 import { until } from "./until.ts";
@@ -122,7 +123,7 @@ test("the first output of a fresh job is at the server within tens of millisecon
   expect((job.firstOutputMs ?? 0) - before).toBeLessThan(150);
 });
 
-test.skipIf(!existsSync("/proc/self/status"))(
+testNeeding(existsSync("/proc/self/status") ? null : "there is no /proc")(
   "a gibibyte of output, long lines and binary leave the agent small",
   async () => {
     await using server = new FakeServer();

@@ -1,8 +1,9 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { YardmasterError } from "@yardmaster/client";
 import { eventually } from "../cli/yardmasterProcess.ts";
+import { testNeeding } from "../testNeeding.ts";
 import { Yard } from "./yard.ts";
 
 /** A small file system of its own needs the right to mount one. */
@@ -22,7 +23,7 @@ function mount(dir: string, options: string): void {
 }
 
 describe("a full disk", () => {
-  test.skipIf(!canMount)(
+  testNeeding(canMount ? null : "only root on Linux can mount a small disk")(
     "refuses what would change something, says why, loses nothing and goes on when there is room",
     async () => {
       yard = new Yard({ maxRetries: 0 });

@@ -1,13 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { testNeeding } from "../../testNeeding.ts";
 import { noise, sha256 } from "./testCache.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "yardmaster-tls-"));
 const bytes = noise(50_000);
 const sum = sha256(bytes);
 const hasOpenssl = Bun.which("openssl") !== null;
+const opensslTest = testNeeding(hasOpenssl ? null : "openssl is not installed");
 let host: ReturnType<typeof Bun.serve>;
 
 /** A certificate for `name`, signed by itself. */
@@ -71,7 +73,7 @@ async function held(url: string, trusted: string): Promise<{ stdout: string; std
   };
 }
 
-test.skipIf(!hasOpenssl)(
+opensslTest(
   "a certificate is checked against the name, though the connection goes to an address",
   async () => {
     const url = `https://localhost:${host.port}/tool`;
@@ -79,7 +81,7 @@ test.skipIf(!hasOpenssl)(
   },
 );
 
-test.skipIf(!hasOpenssl)("an untrusted certificate, or another name's, is a reason to refuse", async () => {
+opensslTest("an untrusted certificate, or another name's, is a reason to refuse", async () => {
   const { certPath } = certificate("unrelated");
   const untrusted = await held(`https://localhost:${host.port}/tool`, certPath);
   expect(untrusted.stderr).toContain("certificate of the other side is not trusted");

@@ -1,6 +1,6 @@
 /** What this machine gives, found once: tests that need more are skipped, and say why in their names. */
-import { test } from "bun:test";
 import { machineReport } from "../../../src/agent/isolation/machineReport.ts";
+import { testNeeding } from "../../testNeeding.ts";
 
 const report = await machineReport();
 const { sandbox, withoutNetwork, cgroups } = report;
@@ -15,19 +15,13 @@ export const noSandbox: string | null =
 /** Why there are no control groups; null when there are. */
 export const noCgroups: string | null = "reason" in cgroups ? cgroups.reason : null;
 
-/** A test, or where something is missing a skipped one whose name says what. */
-function needing(reason: string | null): (name: string, run: () => Promise<void>) => void {
-  return (name, run) =>
-    reason === null ? test(name, run) : test.skip(`${name} (not on this machine: ${reason})`, run);
-}
-
-export const sandboxTest = needing(noSandbox);
-export const cgroupTest = needing(noSandbox ?? noCgroups);
+export const sandboxTest = testNeeding(noSandbox);
+export const cgroupTest = testNeeding(noSandbox ?? noCgroups);
 
 /** Why an agent cannot be started as another user: only root can, and only where that user can read the program. */
 export const noOtherUser: string | null =
   noSandbox ?? (process.getuid?.() === 0 ? otherUserFault() : "only root can start an agent as another user");
-export const otherUserTest = needing(noOtherUser);
+export const otherUserTest = testNeeding(noOtherUser);
 
 /** Puts a command under the user `nobody`. */
 export function asNobody(argv: readonly string[]): string[] {
