@@ -13,7 +13,7 @@ let yard: Yard | undefined;
 afterEach(async () => {
   if (yard === undefined) return;
   await yard.kill("server");
-  Bun.spawnSync(["umount", join(yard.dir, "data")]);
+  Bun.spawnSync(["umount", join(yard.dir, "data-0")]);
   await yard.dispose();
 });
 
@@ -27,7 +27,7 @@ describe("a full disk", () => {
     "refuses what would change something, says why, loses nothing and goes on when there is room",
     async () => {
       yard = new Yard({ maxRetries: 0 });
-      const dir = join(yard.dir, "data");
+      const dir = join(yard.dir, "data-0");
       mkdirSync(dir);
       mount(dir, "size=8m");
       await yard.startServer();
