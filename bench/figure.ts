@@ -32,6 +32,16 @@ export interface Effort {
   readonly executrPending: readonly number[];
   /** Executr: jobs that executors work through in a round. */
   readonly executedJobs: number;
+  /** ShelbyCompute: WebSockets that follow one log. */
+  readonly followers: readonly number[];
+  /** ShelbyCompute: lines times followers in a burst. */
+  readonly deliveries: number;
+  /** ShelbyCompute: WebSockets open at one time while memory is measured. */
+  readonly openSockets: number;
+  /** ShelbyCompute: jobs that nodes work through in a round. */
+  readonly nodeJobs: number;
+  /** ShelbyCompute: jobs stored while lists are read, fewest first. */
+  readonly shelbyStored: readonly number[];
 }
 
 export const FULL_EFFORT: Effort = {
@@ -46,6 +56,11 @@ export const FULL_EFFORT: Effort = {
   drainedJobs: 20_000,
   executrPending: [1_000, 100_000, 1_000_000],
   executedJobs: 10_000,
+  followers: [1, 100, 1_000],
+  deliveries: 2_000_000,
+  openSockets: 5_000,
+  nodeJobs: 10_000,
+  shelbyStored: [1_000, 1_000_000],
 };
 
 /** For a look whether everything works; the figures mean little. */
@@ -61,6 +76,11 @@ export const QUICK_EFFORT: Effort = {
   drainedJobs: 500,
   executrPending: [500, 1_000, 3_000],
   executedJobs: 300,
+  followers: [1, 20],
+  deliveries: 2_000,
+  openSockets: 50,
+  nodeJobs: 200,
+  shelbyStored: [500, 2_000],
 };
 
 /** Value at a fraction of the sorted values: 0.5 is the median, 0.99 the 99th percentile. */

@@ -21,9 +21,13 @@ export class Bench {
   readonly folder = mkdtempSync(join(tmpdir(), "yardmaster-bench-"));
   readonly #children: Child[] = [];
 
-  /** A Yardmaster server on an empty data folder, on a free port. */
-  server(): Promise<ServerProcess> {
-    const data = mkdtempSync(join(this.folder, "data-"));
+  /** An empty data folder for a server. */
+  dataFolder(): string {
+    return mkdtempSync(join(this.folder, "data-"));
+  }
+
+  /** A Yardmaster server on a data folder, an empty one where none is given, on a free port. */
+  server(data = this.dataFolder()): Promise<ServerProcess> {
     return this.#listening([
       MAIN,
       "serve",
@@ -116,6 +120,15 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
 
 /** Memory that a process holds now, in MiB. Linux. */
 export function residentMb(pid: number): number {
+  return memoryMb(pid, "VmRSS");
+}
+
+/** The most memory that a process ever held, in MiB. Linux. */
+export function highestMb(pid: number): number {
+  return memoryMb(pid, "VmHWM");
+}
+
+function memoryMb(pid: number, name: "VmRSS" | "VmHWM"): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0) / 1024;
 }

@@ -4,7 +4,8 @@
  * ```sh
  * npm run bench                          # everything, about four minutes
  * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch,
- *                                        # executr-calls, executr-scale
+ *                                        # executr-calls, executr-scale, shelby-logs, shelby-followers,
+ *                                        # shelby-nodes, shelby-scale, shelby-sockets
  * npm run bench -- --quick --json        # does it all work? the figures mean little
  * ```
  */
@@ -18,6 +19,11 @@ import { enqueue } from "./measurements/enqueue.ts";
 import { executrCalls } from "./measurements/executrCalls.ts";
 import { executrScale } from "./measurements/executrScale.ts";
 import { running } from "./measurements/running.ts";
+import { shelbyFollowers } from "./measurements/shelbyFollowers.ts";
+import { shelbyLogs } from "./measurements/shelbyLogs.ts";
+import { shelbyNodes } from "./measurements/shelbyNodes.ts";
+import { shelbyScale } from "./measurements/shelbyScale.ts";
+import { shelbySockets } from "./measurements/shelbySockets.ts";
 import { whatsnextCalls } from "./measurements/whatsnextCalls.ts";
 import { whatsnextFetch } from "./measurements/whatsnextFetch.ts";
 import { Bench } from "./processes.ts";
@@ -31,6 +37,11 @@ const MEASUREMENTS: Readonly<Record<string, (bench: Bench, effort: Effort) => Pr
   "whatsnext-fetch": whatsnextFetch,
   "executr-calls": executrCalls,
   "executr-scale": executrScale,
+  "shelby-logs": shelbyLogs,
+  "shelby-followers": shelbyFollowers,
+  "shelby-nodes": shelbyNodes,
+  "shelby-scale": shelbyScale,
+  "shelby-sockets": shelbySockets,
 };
 
 const { values: flags } = parseArgs({
