@@ -72,17 +72,23 @@ export interface ProcessorTime {
 export type Measured = Partial<Record<LineName, number>>;
 export type Profile = Partial<Record<LineName, ProcessorTime>>;
 
+/**
+ * Measures line after line. What was measured before a fault stays in `into`; the fault is thrown.
+ *
+ * @param say told in words what each line came to, with every round
+ */
 export async function measureSystem(
   running: Running,
   folder: string,
   effort: PeerEffort,
+  into: { readonly figures: Measured; readonly profile: Profile },
   say: (line: string) => void,
-): Promise<{ readonly figures: Measured; readonly profile: Profile }> {
+): Promise<void> {
   const producer = new ProgramProcess(running.program, folder);
   const worker = await startWorker(producer, running, folder);
   const meter = new Meter(running, [producer.pid, worker.pid]);
   const rounds: Record<"bulk" | "drain" | "single", number[]> = { bulk: [], drain: [], single: [] };
-  const profile: Profile = {};
+  const { figures, profile } = into;
   try {
     // One unmeasured round warms everything up.
     for (let round = 0; round <= effort.rounds; round += 1) {
@@ -100,11 +106,15 @@ export async function measureSystem(
       rounds.bulk.push(jobs / (added.seconds ?? Number.NaN));
       rounds.drain.push(jobs / (drained.seconds ?? Number.NaN));
     }
+    figures.bulk = median(rounds.bulk);
+    figures.drain = median(rounds.drain);
     say(`bulk ${listed(rounds.bulk)}, drain ${listed(rounds.drain)}`);
 
     await worker.ask({ do: "work" });
     const { delays = [] } = await latencies(producer, worker, effort.latencyJobs);
     await worker.ask({ do: "stop" });
+    figures.latencyMedian = median(delays);
+    figures.latencyP99 = quantile(delays, 0.99);
     say(`latency ${median(delays).toFixed(2)}, ${quantile(delays, 0.99).toFixed(2)} ms`);
 
     for (let round = 0; round <= effort.rounds; round += 1) {
@@ -115,6 +125,7 @@ export async function measureSystem(
       profile.single = meter.perJob(jobs);
       if (round > 0) rounds.single.push(jobs / seconds);
     }
+    figures.single = median(rounds.single);
     say(`single ${listed(rounds.single)}`);
 
     const waiting = (await producer.ask({ do: "remaining" })).jobs ?? 0;
@@ -127,15 +138,7 @@ export async function measureSystem(
     profile.drainBacklog = meter.perJob(WARM_UP_JOBS + window * effort.rounds);
     const backlog = (before.windowSeconds ?? []).map((seconds) => window / seconds);
     say(`drain with ${Math.max(waiting, effort.backlog)} waiting ${listed(backlog)}`);
-    const figures: Measured = {
-      bulk: median(rounds.bulk),
-      single: median(rounds.single),
-      drain: median(rounds.drain),
-      latencyMedian: median(delays),
-      latencyP99: quantile(delays, 0.99),
-      drainBacklog: median(backlog),
-    };
-    return { figures, profile };
+    figures.drainBacklog = median(backlog);
   } finally {
     await worker.end();
     await producer.end();
