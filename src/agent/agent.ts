@@ -141,7 +141,7 @@ class Agent implements RunningAgent {
     this.#client = client;
 
     this.#journal = new Journal(join(stateDir, "journal.ndjson"), log);
-    this.#workspaces = new Workspaces(join(stateDir, "work"), log);
+    this.#workspaces = new Workspaces(join(stateDir, "work"), mark.slice(0, 8), log);
     this.#link = new ServerLink({
       serverUrl,
       maxRetryPauseMs: settings.maxRetryPauseMs,

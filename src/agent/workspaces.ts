@@ -14,7 +14,7 @@ import { errorText } from "./errorText.ts";
 const MAX_POOLED = 64;
 
 export class Workspaces {
-  /** Where they are, without links in it. */
+  /** Where those of this run are, without links in it. */
   readonly root: string;
   readonly #taken = new Set<string>();
   readonly #log: AgentLog;
@@ -22,10 +22,16 @@ export class Workspaces {
   readonly #removals = new Set<Promise<void>>();
   #made = 0;
 
-  /** Removes what an earlier run left in `root`. */
-  constructor(root: string, log: AgentLog) {
+  /**
+   * Removes what earlier runs left in `folder`.
+   *
+   * @param run names the folder of this run: who still ends the processes of an earlier one, by the folder that
+   *   they are in, must not find those of this
+   */
+  constructor(folder: string, run: string, log: AgentLog) {
     this.#log = log;
-    rmSync(root, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
+    const root = join(folder, run);
     mkdirSync(root, { recursive: true, mode: 0o700 });
     this.root = realpathSync(root);
   }
@@ -61,6 +67,7 @@ export class Workspaces {
   async settled(): Promise<void> {
     await Promise.all(this.#removals);
     for (const path of this.#pool.splice(0)) rmSync(path, { recursive: true, force: true });
+    if (isEmptyDirectory(this.root)) rmSync(this.root, { recursive: true, force: true });
   }
 }
 

@@ -44,18 +44,20 @@ sandboxTest(
     await using server = new FakeServer();
     await using test = await isolatingAgent(server, { apiKey: "key-of-the-agent" });
     const other = server.add(sh("echo mine > secret; sleep 30"));
-    const secret = join(test.stateDir, "work", "1", "secret");
+    const [run = ""] = readdirSync(join(test.stateDir, "work"));
+    const work = join(test.stateDir, "work", run);
+    const secret = join(work, "1", "secret");
     await until(() => existsSync(secret), "the other job has written");
     const job = server.add(
       sh(`echo own > file && cat file; cat ${secret}; ls ${test.stateDir}/journal.ndjson ${test.stateDir}/worker-id;
       touch /usr/x /etc/x /x; cat /etc/shadow; cat /proc/*/environ | tr '\\0' '\\n' | grep -i key-of; kill -9 ${process.pid};
-      ls ${test.stateDir} ${test.stateDir}/work; echo $HOME; grep CapEff /proc/self/status; true`),
+      ls ${test.stateDir} ${work}; echo $HOME; grep CapEff /proc/self/status; true`),
     );
     expect(await server.finished(job)).toMatchObject({ outcome: "succeeded", exitCode: 0 });
     const lines = server.output(job, "stdout").trim().split("\n");
-    const workspace = join(test.stateDir, "work", "2");
+    const workspace = join(work, "2");
     expect(lines).toEqual([
-      ...["own", `${test.stateDir}:`, "work", "", `${test.stateDir}/work:`, "2", workspace],
+      ...["own", `${test.stateDir}:`, "work", "", `${work}:`, "2", workspace],
       "CapEff:\t0000000000000000",
     ]);
     const errors = server.output(job, "stderr");
