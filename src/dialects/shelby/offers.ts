@@ -14,12 +14,17 @@ interface Offer {
   readonly untilMs: number;
   /** Another node would have been given it. */
   isWanted: boolean;
-  isTaken: boolean;
+}
+
+/** A job that was acknowledged: a poll that read it before may still come by with it. */
+interface Taken {
+  readonly attempt: number;
+  readonly untilMs: number;
 }
 
 export interface OffersOptions {
   readonly offerMs: number;
-  /** Offers kept at one time; over it the oldest is forgotten. */
+  /** Offers kept at one time, and acknowledgements; over it the oldest is forgotten. */
   readonly maxOffers?: number;
   /** Milliseconds on any clock that only goes forward. */
   readonly clock?: () => number;
@@ -32,6 +37,8 @@ export class Offers {
   /** By job, the oldest first. */
   readonly #offers = new Map<number, Offer>();
   readonly #jobOfNode = new Map<string, number>();
+  /** By job, the oldest first. */
+  readonly #taken = new Map<number, Taken>();
 
   constructor({ offerMs, maxOffers = 10_000, clock = () => performance.now() }: OffersOptions) {
     this.#offerMs = offerMs;
@@ -39,7 +46,7 @@ export class Offers {
     this.#clock = clock;
   }
 
-  /** How many jobs are offered now, about: so many may have to be passed by. */
+  /** How many pending jobs are offered now, about: so many may have to be passed by. */
   get size(): number {
     this.#prune();
     return this.#offers.size;
@@ -48,12 +55,12 @@ export class Offers {
   /** Offers the job to the node, unless it is another node's for now. */
   offer(job: Pick<Job, "id" | "attempt">, nodeId: string): boolean {
     const now = this.#clock();
+    const taken = this.#taken.get(job.id);
+    if (taken !== undefined && taken.attempt === job.attempt && taken.untilMs > now) return false;
     const known = this.#offers.get(job.id);
     if (known !== undefined && known.attempt === job.attempt) {
       const isOver = known.untilMs <= now;
-      if (known.isTaken) {
-        if (!isOver) return false;
-      } else if (known.nodeId === nodeId) {
+      if (known.nodeId === nodeId) {
         if (!isOver) return true;
         // It did not take what it was shown, and somebody else would: their turn.
         if (known.isWanted && known.untilMs + this.#offerMs > now) return false;
@@ -68,30 +75,39 @@ export class Offers {
 
   /** The job was acknowledged. Polls that read it before must not show it any more. */
   taken(jobId: number, attempt: number): void {
-    const untilMs = this.#clock() + this.#offerMs;
-    this.#offers.delete(jobId);
-    this.#offers.set(jobId, { nodeId: "", attempt, untilMs, isWanted: false, isTaken: true });
+    this.#forget(jobId);
+    this.#taken.delete(jobId);
+    this.#taken.set(jobId, { attempt, untilMs: this.#clock() + this.#offerMs });
     this.#prune();
   }
 
   #give({ id, attempt }: Pick<Job, "id" | "attempt">, nodeId: string, now: number): void {
     // A node is shown one job at a time.
     const before = this.#jobOfNode.get(nodeId);
-    if (before !== undefined && this.#offers.get(before)?.nodeId === nodeId) this.#offers.delete(before);
-    this.#offers.delete(id);
-    this.#offers.set(id, { nodeId, attempt, untilMs: now + this.#offerMs, isWanted: false, isTaken: false });
+    if (before !== undefined) this.#forget(before);
+    this.#forget(id);
+    this.#offers.set(id, { nodeId, attempt, untilMs: now + this.#offerMs, isWanted: false });
     this.#jobOfNode.set(nodeId, id);
     this.#prune();
+  }
+
+  #forget(id: number): void {
+    const offer = this.#offers.get(id);
+    if (offer === undefined) return;
+    this.#offers.delete(id);
+    if (this.#jobOfNode.get(offer.nodeId) === id) this.#jobOfNode.delete(offer.nodeId);
   }
 
   /** Forgets what is long over, and the oldest where there are too many. */
   #prune(): void {
     const now = this.#clock();
-    for (const [id, { nodeId, untilMs }] of this.#offers) {
-      const isOver = untilMs + this.#offerMs <= now;
-      if (!isOver && this.#offers.size <= this.#maxOffers) return;
-      this.#offers.delete(id);
-      if (this.#jobOfNode.get(nodeId) === id) this.#jobOfNode.delete(nodeId);
+    for (const [id, { untilMs }] of this.#offers) {
+      if (untilMs + this.#offerMs > now && this.#offers.size <= this.#maxOffers) break;
+      this.#forget(id);
+    }
+    for (const [id, { untilMs }] of this.#taken) {
+      if (untilMs > now && this.#taken.size <= this.#maxOffers) break;
+      this.#taken.delete(id);
     }
   }
 }
