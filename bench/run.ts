@@ -2,7 +2,7 @@
  * Measures Yardmaster on this machine, each figure beside its limit, measured in the same run.
  *
  * ```sh
- * npm run bench                          # everything, about four minutes
+ * npm run bench                          # everything, about ten minutes
  * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch,
  *                                        # executr-calls, executr-scale, shelby-logs, shelby-followers,
  *                                        # shelby-nodes, shelby-scale, shelby-sockets
