@@ -207,6 +207,7 @@ export class BinaryCache {
           // A part that holds nothing is of no use to the next one.
           if (fstatSync(part.fd).size === 0 && isFileAt(part.fd, paths.part)) {
             rmSync(paths.part, { force: true });
+            rmSync(paths.source, { force: true });
           }
           await part.close();
         }

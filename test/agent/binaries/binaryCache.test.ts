@@ -142,7 +142,12 @@ describe("the cache", () => {
   test("leaves no empty parts", async () => {
     using cache = new TestCache();
     await faultOf(cache.hold(host.url("/nowhere"), "a".repeat(64)));
-    expect(readdirSync(join(cache.folder, "sha256", "aa"))).toEqual([]);
+    const large = host.on("/large", (socket) => {
+      socket.end(head(200, { "content-length": "1000000", etag: '"1"' }));
+    });
+    using small = new TestCache({ maxBinaryBytes: 1_000 });
+    await faultOf(small.hold(large, "a".repeat(64)));
+    for (const { folder } of [cache, small]) expect(readdirSync(join(folder, "sha256", "aa"))).toEqual([]);
   });
 });
 
