@@ -37,7 +37,8 @@ export class JobViews {
   }
 
   /** A job with its outputs and attempts. */
-  async whole(job: Job, known: Known = {}) {
+  async whole(found: Job, known: Known = {}) {
+    const job = await this.#withStart(found);
     const [attempts, outputs, heardAt] = await Promise.all([
       this.#attempts(job, known.address),
       isFinal(job.state) ? (known.outputs ?? readOutputs(this.#read, job)) : null,
@@ -50,10 +51,28 @@ export class JobViews {
   #attempts(job: Job, address: string | undefined): Promise<readonly Attempt[]> | readonly Attempt[] {
     if (job.attempt === 0) return [];
     const outcome = outcomeOf(job);
-    if (job.attempt > 1 || address === undefined || outcome === undefined) return this.#read.attempts(job.id);
+    if (job.attempt > 1 || address === undefined || outcome === undefined) return this.#readAttempts(job);
     const { workerId, startedAt, exitCode, error } = job;
     const endedAt = outcome === null ? null : job.finishedAt;
     return [{ number: 1, workerId, workerAddress: address, startedAt, endedAt, outcome, exitCode, error }];
+  }
+
+  async #readAttempts(job: Job): Promise<readonly Attempt[]> {
+    const attempts = await this.#read.attempts(job.id);
+    if (attempts.every(({ workerId, startedAt }) => workerId === null || startedAt !== null)) return attempts;
+    const claims = await this.#claimTimes(job);
+    return attempts.map((one) => ({ ...one, startedAt: one.startedAt ?? claims.get(one.number) ?? null }));
+  }
+
+  /** Executr's attempts begin with the claim; an agent's begin with the process, after its download. */
+  async #withStart(job: Job): Promise<Job> {
+    if (!isHeld(job.state) || job.startedAt !== null) return job;
+    return { ...job, startedAt: (await this.#claimTimes(job)).get(job.attempt) ?? null };
+  }
+
+  async #claimTimes({ id }: Job): Promise<ReadonlyMap<number, number>> {
+    const events = await this.#read.events(id, 0);
+    return new Map(events.filter(({ to }) => to === "leased").map(({ attempt, time }) => [attempt, time]));
   }
 
   /** Jobs as they stand in lists. */

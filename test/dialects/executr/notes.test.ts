@@ -324,7 +324,14 @@ test("a job that an agent holds shows with the agent as its executor", async () 
     maxAttempts: 1,
     maxRecoveries: 3,
   });
-  expect(await api.job(id)).toMatchObject({ status: "running", executor_id: "agent-1" });
+  // It has not started its process yet; for this API the attempt begins with the claim.
+  const startedAt = expect.stringMatching(/Z$/);
+  expect(await api.job(id)).toMatchObject({
+    status: "running",
+    executor_id: "agent-1",
+    started_at: startedAt,
+    attempts: [{ executor_id: "agent-1", started_at: startedAt, status: "running" }],
+  });
   expect((await api.get("/admin/stats")).body.active_executors).toBe(1);
   expect((await api.get("/admin/executors")).json).toMatchObject([
     { executor_id: "agent-1", current_job_id: id },
