@@ -51,13 +51,9 @@ export class CacheFolder {
   make(sha256: string): void {
     if (!this.#isMade) {
       mkdirSync(this.#root, { recursive: true, mode: 0o700 });
-      const { uid, mode } = statSync(this.#root);
-      const isOurs = process.getuid === undefined || uid === process.getuid();
-      if (!isOurs || (mode & 0o022) !== 0) {
-        throw new CacheFolderError(
-          `the cache folder ${this.#root} ${isOurs ? "can be written by others" : "belongs to another user"}: choose another one (cache-dir)`,
-        );
-      }
+      refuseForeign(this.#root, "own");
+      // Whoever may write here can put another folder in the place of ours.
+      refuseForeign(this.path, "outer");
       this.#isMade = true;
     }
     mkdirSync(join(this.#root, sha256.slice(0, 2)), { recursive: true, mode: 0o700 });
@@ -98,6 +94,20 @@ export class CacheFolder {
       }),
     );
   }
+}
+
+/**
+ * @param place an outer folder may be root's, and others may write in it where they can remove only what is theirs
+ *   (the sticky bit, as `/tmp` has it)
+ */
+function refuseForeign(path: string, place: "own" | "outer"): void {
+  const { uid, mode } = statSync(path);
+  const isOurs = process.getuid === undefined || uid === process.getuid() || (place === "outer" && uid === 0);
+  const isSafe = (mode & 0o022) === 0 || (place === "outer" && (mode & 0o1000) !== 0);
+  if (isOurs && isSafe) return;
+  throw new CacheFolderError(
+    `the cache folder ${path} ${isOurs ? "can be written by others" : "belongs to another user"}: choose another one (cache-dir)`,
+  );
 }
 
 /** Removes a file that nobody has a lock on. */

@@ -139,6 +139,15 @@ describe("the cache", () => {
     expect(await faultOf(cache.hold(url, sum))).toContain("can be written by others");
   });
 
+  test("refuses a folder whose place others may give to another one, but not one in a folder such as /tmp", async () => {
+    using cache = new TestCache();
+    const { url, sum } = newFile();
+    chmodSync(cache.folder, 0o777);
+    expect(await faultOf(cache.hold(url, sum))).toContain(`${cache.folder} can be written by others`);
+    chmodSync(cache.folder, 0o1777);
+    (await cache.hold(url, sum)).release();
+  });
+
   test("leaves no empty parts", async () => {
     using cache = new TestCache();
     await faultOf(cache.hold(host.url("/nowhere"), "a".repeat(64)));
