@@ -2,7 +2,7 @@
 import { NotFoundError, StoreUnavailableError } from "../domain/errors.ts";
 import { JOB_STATES, type JobState } from "../domain/job.ts";
 import { WORKER_STATES, type Worker, type WorkerState } from "../domain/worker.ts";
-import type { Store, StoreReads } from "../store/store.ts";
+import type { Store, StoreNews, StoreReads } from "../store/store.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
 import { type Commit, Committer } from "./committer.ts";
 import type {
@@ -75,7 +75,7 @@ export class LocalEngine implements Engine {
     this.#reads = options.reads;
     this.#settings = options.settings;
     this.#clock = options.clock ?? (() => options.store.clock());
-    this.#stopListening = options.store.listen((text) => this.#onNotice(text));
+    this.#stopListening = options.store.listen((news) => this.#onNews(news));
     this.#names = new NameCounts(options.settings.countedByName);
     this.#onWriteFault = options.onWriteFault ?? (() => {});
     const now = this.#clock();
@@ -343,8 +343,12 @@ export class LocalEngine implements Engine {
   }
 
   /** What another server of the same store committed. */
-  #onNotice(text: string | null): void {
-    const notice = text === null ? MISSED_NOTICE : decodeNotice(text);
+  #onNews(news: StoreNews): void {
+    if (news.type === "freed") {
+      this.#waiting.tryAll();
+      return;
+    }
+    const notice = news.type === "missed" ? MISSED_NOTICE : decodeNotice(news.text);
     if (notice.serverId === this.#serverId) return;
     if (notice.readied === null) this.#waiting.tryAll();
     else this.#waiting.wakeFor(notice.readied);

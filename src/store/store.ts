@@ -405,19 +405,26 @@ export interface StoreReads {
 /** Longest text of one announcement: what a PostgreSQL notification holds. */
 export const MAX_ANNOUNCEMENT_BYTES = 7_900;
 
+/**
+ * What a store tells of its other servers: what one announced, soon after its commit; that some of that may have
+ * been missed; that jobs which one of them held back while it looked at them may be there again.
+ */
+export type StoreNews =
+  | { readonly type: "announced"; readonly text: string }
+  | { readonly type: "missed" }
+  | { readonly type: "freed" };
+
 export interface Store {
   /** Whether several servers may work on this store at one time. */
   readonly isShared: boolean;
   /** Milliseconds since 1970 on the clock that all servers of this store go by. */
   clock(): number;
+  /** Calls `listener` with news of the other servers; returns the way to stop. */
+  listen(listener: (news: StoreNews) => void): () => void;
   /**
-   * Calls `listener` with what other servers announced, each time soon after their commit; with null when some
-   * of it may have been missed. Returns the way to stop.
-   */
-  listen(listener: (text: string | null) => void): () => void;
-  /**
-   * Runs `work` in one transaction, and makes it durable before resolving. When `work` throws, nothing of it
-   * stays and the error passes through; when the store itself cannot write, `StoreUnavailableError`.
+   * Runs `work` in one transaction, and makes it durable before resolving. It may be run more than once, where a
+   * transaction of another server was in its way: what it changes outside of `tx` must bear that. When `work`
+   * throws, nothing of it stays and the error passes through; when the store itself cannot write, `StoreUnavailableError`.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** Bytes that the store takes on disk. */

@@ -726,11 +726,11 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         await commit(async (tx) => tx.announce("nobody need hear"));
         if (other === undefined) return;
         try {
-          const heard: (string | null)[] = [];
+          const heard: string[] = [];
           const { promise, resolve } = Promise.withResolvers<void>();
-          const stop = other.store.listen((text) => {
-            heard.push(text);
-            if (text === "end") resolve();
+          const stop = other.store.listen((news) => {
+            if (news.type === "announced") heard.push(news.text);
+            if (heard.at(-1) === "end") resolve();
           });
           await commit(async (tx) => tx.announce("é".repeat(3_900)));
           const failed = commit(async (tx) => {

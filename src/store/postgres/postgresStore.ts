@@ -5,7 +5,7 @@
  * the jobs that it changes, and claims pass by what others hold, so that servers neither give a job out twice nor
  * wait for each other's claims. What two servers cannot do at once is tried again by the one that lost.
  */
-import type { Store, Transaction } from "../store.ts";
+import type { Store, StoreNews, Transaction } from "../store.ts";
 import { type DatabaseAddress, describeAddress, parseDatabaseAddress } from "./databaseAddress.ts";
 import { StoreRefusedError, UnknownOutcomeError, unavailableReason } from "./faults.ts";
 import { JobFactsCache } from "./jobFacts.ts";
@@ -230,7 +230,7 @@ export class PostgresStore implements Store {
     // Claims passed by jobs that another server held; it may not have taken all of them.
     this.#lookingAgain = setTimeout(() => {
       this.#lookingAgain = undefined;
-      this.#link.tellMissed();
+      this.#link.tellFreed();
     }, this.#options.lookAgainMs);
   }
 
@@ -239,7 +239,7 @@ export class PostgresStore implements Store {
     return Date.now() + this.#link.clockOffsetMs;
   }
 
-  listen(listener: (text: string | null) => void): () => void {
+  listen(listener: (news: StoreNews) => void): () => void {
     return this.#link.listen(listener);
   }
 

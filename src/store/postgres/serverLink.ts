@@ -2,6 +2,7 @@
  * A server's connection beside its transactions: it listens to the other servers and tells them of commits, holds the
  * sign that this server is alive, numbers new shapes, and adds up what commits counted. It is opened again by itself.
  */
+import type { StoreNews } from "../store.ts";
 import { ADVISORY_LOCKS, CHANNEL } from "./layout.ts";
 import { FORGET_LEASES } from "./leaseTable.ts";
 import type { Parameter, Session } from "./session.ts";
@@ -55,7 +56,7 @@ export class ServerLink {
   readonly #options: ServerLinkOptions;
   /** Marks what this server sends, which it hears too. */
   readonly #mark = crypto.randomUUID().slice(0, MARK_LENGTH);
-  readonly #listeners = new Set<(text: string | null) => void>();
+  readonly #listeners = new Set<(news: StoreNews) => void>();
   #unsent: string[] = [];
   #clockOffsetMs = 0;
   #session: Promise<Session> | undefined;
@@ -91,14 +92,14 @@ export class ServerLink {
     return this.#clockOffsetMs;
   }
 
-  listen(listener: (text: string | null) => void): () => void {
+  listen(listener: (news: StoreNews) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Tells the listeners here that they may have missed something. */
-  tellMissed(): void {
-    this.#tell(null);
+  /** Tells the listeners here that jobs which another server held may be there again. */
+  tellFreed(): void {
+    this.#tell({ type: "freed" });
   }
 
   /**
@@ -147,7 +148,7 @@ export class ServerLink {
       notification: (payload) => {
         if (payload.startsWith(this.#mark)) return;
         const text = decodeText(payload.slice(MARK_LENGTH));
-        this.#tell(text === MISSED ? null : text);
+        this.#tell(text === MISSED ? { type: "missed" } : { type: "announced", text });
       },
       lost: () => {
         if (turn === this.#turn) this.#reopenLater();
@@ -163,7 +164,7 @@ export class ServerLink {
     }
     if (this.#isClosed) session.close();
     // Whatever was told while nobody listened here.
-    this.#tell(null);
+    this.#tell({ type: "missed" });
     if (this.#unsent.length > 0 && !this.#isSending) this.#send();
     return session;
   }
@@ -201,8 +202,8 @@ export class ServerLink {
     }, this.#options.reopenEveryMs);
   }
 
-  #tell(text: string | null): void {
-    for (const listener of this.#listeners) listener(text);
+  #tell(news: StoreNews): void {
+    for (const listener of this.#listeners) listener(news);
   }
 
   #foldLater(): void {
