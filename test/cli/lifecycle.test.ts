@@ -107,13 +107,15 @@ describe("an agent that does not run here with its settings", () => {
     expect(exitCode).toBe(1);
   });
 
-  test("a path to show that does not exist is named with its flag", async () => {
-    const argv = ["--bind-ro", "/nonexistent/data"];
+  test.each([
+    [["--bind-ro", "/nonexistent/data"], "--bind-ro: /nonexistent/data does not exist"],
+    [["--cache-dir", "/dev/null/cache"], "--cache-dir: cannot be used: "],
+  ])("a path that is of no use is named with its flag: %p", async (argv, message) => {
     const agent = await scratch.run(["agent", "--server", "http://127.0.0.1:9", ...argv]);
-    expect(agent.stderr).toContain("--bind-ro: /nonexistent/data does not exist");
+    expect(agent.stderr).toContain(message);
     expect(agent.exitCode).toBe(2);
     const ended = await scratch.run([...up.slice(0, 5), ...argv]);
-    expect(ended.stderr).toContain("--bind-ro: /nonexistent/data does not exist");
+    expect(ended.stderr).toContain(message);
     expect(ended.exitCode).toBe(1);
   });
 });

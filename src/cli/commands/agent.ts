@@ -1,9 +1,10 @@
 /** `yardmaster agent`: claims jobs from a server and runs them on this machine. */
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { declareCommand, invoke } from "../commandLine.ts";
 import { EXIT, ExitError } from "../exitCode.ts";
+import { messageOf } from "../faults.ts";
 import { STOP_WORD } from "../localAgent.ts";
 import type { SettingValues } from "../settings.ts";
 import { UsageError } from "../usageError.ts";
@@ -76,6 +77,7 @@ export function agentCommand(): Command {
           throw isUnfit ? new ExitError(EXIT.unfit, error.message) : error;
         });
       refuseAbsentPaths(values);
+      refuseUselessCache(values);
       const agent =
         values.agentStateDir === null
           ? await startInFreeFolder(resolve(values.data), start, StateDirInUseError)
@@ -107,6 +109,17 @@ function refuseAbsentPaths({ agentBindReadOnly, agentBind }: SettingValues): voi
   for (const [flag, paths] of Object.entries(given)) {
     const absent = paths.find((path) => !existsSync(path));
     if (absent !== undefined) throw new UsageError(`${flag}: ${absent} does not exist`);
+  }
+}
+
+/** Every binary would fail there. Without the setting an agent that runs none needs no cache. */
+function refuseUselessCache({ agentCacheDir }: SettingValues): void {
+  if (agentCacheDir === null) return;
+  try {
+    mkdirSync(agentCacheDir, { recursive: true, mode: 0o700 });
+    accessSync(agentCacheDir, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new UsageError(`--cache-dir: cannot be used: ${messageOf(error)}`);
   }
 }
 
