@@ -309,6 +309,9 @@ export interface StoredLogPage {
   readonly isEnd: boolean;
 }
 
+/** How far back the newest output of an API is looked for. */
+export const MAX_RECENT_CHUNKS = 100_000;
+
 /** Longest result, as JSON, that lists of jobs tell; a longer one is null there. */
 export const MAX_LISTED_RESULT_LENGTH = 16_384;
 
@@ -373,7 +376,10 @@ export interface StoreReads {
       readonly order: "oldest" | "newest";
     },
   ): Promise<readonly JobRecord[]>;
-  /** The chunks written last over all jobs of an API, newest first. */
+  /**
+   * The chunks written last over all jobs of an API, newest first; looked for among the newest
+   * `MAX_RECENT_CHUNKS` of all APIs.
+   */
   recentLogChunks(
     dialect: DialectName,
     limit: number,

@@ -34,6 +34,7 @@ import {
   type JobQuery,
   type JobRef,
   MAX_LISTED_RESULT_LENGTH,
+  MAX_RECENT_CHUNKS,
   type StoredLogPage,
   type StoreReads,
   type TallyRow,
@@ -364,7 +365,9 @@ export class PostgresReads implements StoreReads {
     const rows = await this.#read<ChunkRow & { job_id: number; key: string | null }>(
       `SELECT job_id, attempt, seq, time, stream, text, key
        FROM log_chunks JOIN job_details ON job_details.id = log_chunks.job_id
-       WHERE job_details.dialect = $1 ORDER BY log_chunks.place DESC LIMIT $2`,
+       WHERE job_details.dialect = $1
+         AND log_chunks.place > (SELECT max(place) FROM log_chunks) - ${MAX_RECENT_CHUNKS}
+       ORDER BY log_chunks.place DESC LIMIT $2`,
       [dialectCode.encode(dialect), limit],
     );
     return rows.map(({ job_id, key, stream, ...row }) => ({

@@ -20,7 +20,14 @@ import type {
 } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import { isHeld } from "../../domain/stateMachine.ts";
-import type { JobQuery, JobRef, StoredLogPage, StoreReads, TallyRow } from "../store.ts";
+import {
+  type JobQuery,
+  type JobRef,
+  MAX_RECENT_CHUNKS,
+  type StoredLogPage,
+  type StoreReads,
+  type TallyRow,
+} from "../store.ts";
 import { dialectCode, kindCode, stateCode, streamCode } from "./codes.ts";
 import { type JobFilterSql, jobFilters } from "./jobFilter.ts";
 import {
@@ -304,7 +311,9 @@ export class SqliteReads implements StoreReads {
     return this.#db
       .query<ChunkRow & { job_id: number; key: string | null }, [number, number]>(`
         SELECT log_chunks.*, jobs.key FROM log_chunks JOIN jobs ON jobs.id = log_chunks.job_id
-        WHERE jobs.dialect = ? ORDER BY log_chunks.rowid DESC LIMIT ?`)
+        WHERE jobs.dialect = ?
+          AND log_chunks.rowid > (SELECT max(rowid) FROM log_chunks) - ${MAX_RECENT_CHUNKS}
+        ORDER BY log_chunks.rowid DESC LIMIT ?`)
       .all(dialectCode.encode(dialect), limit)
       .map((row) => ({
         jobId: row.job_id,
