@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { noise } from "../store/blobStoreConformance.ts";
 import { BUCKET, LOGIN, S3Service } from "../store/s3Service.ts";
 import { Scratch } from "./yardmasterProcess.ts";
 
@@ -41,6 +42,31 @@ test("two servers share the artifacts of a bucket, ranges and lengths included; 
   expect((await fetch(`${second.url}/readyz`)).status).toBe(200);
   await service.restart();
   expect(await (await fetch(`${second.url}/v1/artifacts/${HASH}`)).text()).toBe(TEXT);
+});
+
+test("a download whose service goes away is cut off, not cut short, and the server goes on", async () => {
+  const server = await serve("four");
+  const bytes = new Uint8Array(noise(60_000_000));
+  const sha256 = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+  const put = await fetch(`${server.url}/v1/artifacts/${sha256}`, { method: "PUT", body: new Blob([bytes]) });
+  expect(put.status).toBe(201);
+  const got = await fetch(`${server.url}/v1/artifacts/${sha256}`);
+  const reader = got.body?.getReader();
+  let length = (await reader?.read())?.value?.byteLength ?? 0;
+  await service.stop();
+  const rest = async () => {
+    for (;;) {
+      const piece = await reader?.read();
+      if (piece?.value === undefined) return "ended";
+      length += piece.value.byteLength;
+    }
+  };
+  const ending = await rest().catch(() => "cut off");
+  // What was under way may have been all of it.
+  expect(length === bytes.byteLength ? "cut off" : ending).toBe("cut off");
+  expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  await service.restart();
+  expect((await fetch(`${server.url}/v1/artifacts/${sha256}`, { method: "HEAD" })).status).toBe(200);
 });
 
 test("a bucket that cannot be used ends the start in words that hold no key", async () => {

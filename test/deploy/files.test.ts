@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SETTING_NAMES, SETTINGS, variableOf } from "../../src/cli/settings.ts";
+import { testNeeding } from "../testNeeding.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const DEPLOY = join(ROOT, "deploy");
@@ -16,7 +17,8 @@ function run(argv: readonly string[]): { exitCode: number; output: string } {
   return { exitCode: ended.exitCode, output: ended.stdout.toString() + ended.stderr.toString() };
 }
 
-const hasNo = (program: string) => Bun.which(program) === null;
+const needing = (program: string) =>
+  testNeeding(Bun.which(program) === null ? `${program} is not installed` : null);
 
 test.each(files)("%s names only settings that there are", (file) => {
   const known = new Set(SETTING_NAMES.map((name) => variableOf(SETTINGS[name])));
@@ -87,17 +89,18 @@ describe("the compose file", () => {
 });
 
 describe("the load balancers", () => {
-  test.skipIf(hasNo("haproxy")).each(["haproxy.cfg", "compose/haproxy.cfg"])("%s is valid", (name) => {
-    const folder = mkdtempSync(join(tmpdir(), "yardmaster-deploy-"));
-    try {
-      const file = join(folder, "haproxy.cfg");
-      // Names of containers are known among containers only.
-      writeFileSync(file, read(name).replaceAll(/ server-\d:8000/g, " 127.0.0.1:8000"));
-      expect(run(["haproxy", "-c", "-f", file])).toMatchObject({ exitCode: 0 });
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
+  for (const name of ["haproxy.cfg", "compose/haproxy.cfg"])
+    needing("haproxy")(`${name} is valid`, () => {
+      const folder = mkdtempSync(join(tmpdir(), "yardmaster-deploy-"));
+      try {
+        const file = join(folder, "haproxy.cfg");
+        // Names of containers are known among containers only.
+        writeFileSync(file, read(name).replaceAll(/ server-\d:8000/g, " 127.0.0.1:8000"));
+        expect(run(["haproxy", "-c", "-f", file])).toMatchObject({ exitCode: 0 });
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    });
 });
 
 describe("the systemd units", () => {
@@ -112,7 +115,7 @@ describe("the systemd units", () => {
     },
   );
 
-  test.skipIf(hasNo("systemd-analyze"))("are valid", () => {
+  needing("systemd-analyze")("are valid", () => {
     const units = files.filter((file) => file.endsWith(".service")).map((file) => join(DEPLOY, file));
     const { output } = run(["systemd-analyze", "verify", "--man=no", ...units]);
     // The program is not installed here, which is all that may be wrong.
@@ -136,7 +139,7 @@ describe("the Helm chart", () => {
   });
 
   const given = ["--set", "existingSecret=keys,blobs.address=s3://bucket/yard"];
-  test.skipIf(hasNo("helm"))("is taken by helm lint, and renders what the API server would take", () => {
+  needing("helm")("is taken by helm lint, and renders what the API server would take", () => {
     expect(run(["helm", "lint", CHART, ...given])).toMatchObject({ exitCode: 0 });
     const rendered = Bun.spawnSync(["helm", "template", "yard", CHART, "--kube-version", "1.29.0", ...given]);
     const text = rendered.stdout.toString();
@@ -147,13 +150,10 @@ describe("the Helm chart", () => {
     expect(kinds.sort()).toEqual(["PodDisruptionBudget", "Service", "StatefulSet", "StatefulSet"]);
   });
 
-  test.skipIf(hasNo("helm"))(
-    "refuses to be installed without keys, or with several servers and no bucket",
-    () => {
-      const template = (...set: string[]) =>
-        run(["helm", "template", "yard", CHART, "--kube-version", "1.29.0", "--set", set.join(",")]);
-      expect(template("server.replicas=1").output).toContain("secrets.storeUrl: give the database");
-      expect(template("existingSecret=keys").output).toContain("several servers need a bucket");
-    },
-  );
+  needing("helm")("refuses to be installed without keys, or with several servers and no bucket", () => {
+    const template = (...set: string[]) =>
+      run(["helm", "template", "yard", CHART, "--kube-version", "1.29.0", "--set", set.join(",")]);
+    expect(template("server.replicas=1").output).toContain("secrets.storeUrl: give the database");
+    expect(template("existingSecret=keys").output).toContain("several servers need a bucket");
+  });
 });

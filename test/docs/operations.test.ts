@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Job, YardmasterClient } from "@yardmaster/client";
 import { eventually, Scratch } from "../cli/yardmasterProcess.ts";
 import { Cluster } from "../postgres/cluster.ts";
+import { testNeeding } from "../testNeeding.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const page = readFileSync(join(ROOT, "docs/operations.md"), "utf8");
@@ -88,14 +89,15 @@ async function isReady(url: string): Promise<true | null> {
   return answer?.ok === true ? true : null;
 }
 
-const hasNo = (program: string) => Bun.which(program) === null;
+const needing = (program: string) =>
+  testNeeding(Bun.which(program) === null ? `${program} is not installed` : null);
 
 describe("several servers", () => {
   const servers = new Map<string, Bun.Subprocess>();
   const agents: Bun.Subprocess[] = [];
   let store = "";
 
-  test.skipIf(hasNo("haproxy"))(
+  needing("haproxy")(
     "work one queue with two agents; each is killed in turn, and every job is done once",
     async () => {
       store = await cluster.newDatabase();
@@ -148,7 +150,7 @@ describe("several servers", () => {
     },
   );
 
-  test.skipIf(hasNo("haproxy"))("are backed up while they run, and restored", async () => {
+  needing("haproxy")("are backed up while they run, and restored", async () => {
     for (const line of block("test-postgres-backup")) await run(line, { YARDMASTER_STORE: store });
     expect(existsSync(join(scratch.folder, "backup/artifacts"))).toBe(true);
     // Agents first: they give back what they have while there is a server.
@@ -167,7 +169,7 @@ describe("several servers", () => {
 });
 
 describe("one server", () => {
-  test.skipIf(hasNo("sqlite3"))("is backed up while it runs, and restored", async () => {
+  needing("sqlite3")("is backed up while it runs, and restored", async () => {
     const { url, child } = await scratch.start([
       "serve",
       "--data",

@@ -134,7 +134,7 @@ function bodyOf(
   end: number,
   init: { status: number; headers: Record<string, string> },
 ): Response {
-  // Of a stream nobody else would say it, and a reader could not tell its end from a connection that was cut off.
+  // Of a stream nobody else would say it; a long one goes in pieces all the same, whose end is told apart from a cut.
   init.headers["content-length"] = String(end - start);
   if (call.request.method !== "HEAD") return new Response(blob.body(start, end), init);
   return new Response(null, init);
