@@ -32,6 +32,14 @@ export function finalLine(job: Job): string {
   return `job ${job.id} ${job.state}${after}${why === null ? "" : `: ${why}`}`;
 }
 
+/** `1 of 3`. An attempt that was lost with its worker is not one of those that a job may have. */
+export function attemptText({ attempt, maxAttempts }: Pick<Job, "attempt" | "maxAttempts">): string {
+  const isOver = attempt > maxAttempts;
+  return isOver
+    ? `${attempt}, lost ones included (${maxAttempts} allowed without them)`
+    : `${attempt} of ${maxAttempts}`;
+}
+
 /** What a command that waited for the job ends with. */
 export function exitCodeOf(job: Job): number {
   switch (job.state) {

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { attemptTable } from "../attemptTable.ts";
 import { declareCommand, invoke, jobRef } from "../commandLine.ts";
 import { formatDuration, relativeTime } from "../duration.ts";
-import { runTimeMs, STATE_COLOUR } from "../jobText.ts";
+import { attemptText, runTimeMs, STATE_COLOUR } from "../jobText.ts";
 import type { Terminal } from "../terminal.ts";
 
 const MAX_RESULT_LENGTH = 2_000;
@@ -45,7 +45,7 @@ function describeJob(terminal: Terminal, job: Job): string {
     ["labels", pairs(job.labels)],
     ["requires", pairs(job.requires)],
     ["depends on", job.dependsOn.length === 0 ? null : job.dependsOn.join(", ")],
-    ["attempt", `${job.attempt} of ${job.maxAttempts}`],
+    ["attempt", attemptText(job)],
     ["time limit", job.timeoutMs === null ? null : formatDuration(job.timeoutMs)],
     ["not before", job.runAt],
     ["progress", job.progress === null ? null : `${Math.round(job.progress * 100)} %`],
