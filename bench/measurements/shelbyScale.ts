@@ -41,7 +41,7 @@ export async function shelbyScale(bench: Bench, effort: Effort): Promise<Figure[
       for (const { server, perSecond } of stores) {
         const result = await load(server.target, requestBytes("GET", path, null), {
           connections: READERS,
-          durationMs: effort.durationMs / 3,
+          durationMs: effort.durationMs / 5,
           status: 200,
         });
         if (round > 0) perSecond.set(name, [...(perSecond.get(name) ?? []), result.perSecond]);
