@@ -241,6 +241,26 @@ describe("a move that is ended in its middle", () => {
     expect([third.exitCode, third.stderr]).toEqual([1, expect.stringContaining("is not empty")]);
   });
 
+  test("goes on after the database crashed under it", async () => {
+    const to = await cluster.newDatabase();
+    const name = new URL(to).pathname.slice(1);
+    const child = scratch.spawn(["migrate-store", "--from", "sqlite:large", "--to", to]);
+    await eventually("some jobs are moved", async () => ((await movedJobs(name)) > 0 ? true : null));
+    cluster.stopServer("immediate");
+    expect([await child.exited, await new Response(child.stderr).text()]).toEqual([
+      1,
+      expect.stringContaining("run the same command again"),
+    ]);
+    const away = await scratch.run(["migrate-store", "--from", "sqlite:large", "--to", to]);
+    expect([away.exitCode, away.stderr]).toEqual([
+      1,
+      expect.stringContaining("nothing answers at its address"),
+    ]);
+    cluster.startServer();
+    const again = await scratch.run(["migrate-store", "--from", "sqlite:large", "--to", to]);
+    expect([again.exitCode, again.stderr]).toEqual([0, expect.stringContaining("going on with it")]);
+  });
+
   test("is not put in force when a row came out different", async () => {
     const to = await cluster.newDatabase();
     const name = await begin(to);

@@ -8,7 +8,7 @@ import { unavailableReason } from "../postgres/faults.ts";
 import { ADVISORY_LOCKS, SCHEMA } from "../postgres/layout.ts";
 import { PostgresStore } from "../postgres/postgresStore.ts";
 import { type Parameter, Session } from "../postgres/session.ts";
-import { FILL_LINES, TELLING_TABLES } from "./migratedTables.ts";
+import { ANALYZED_TABLES, FILL_LINES, TELLING_TABLES } from "./migratedTables.ts";
 import { MigrationError } from "./migrationError.ts";
 
 /** Where the rows are until they are all there. */
@@ -169,7 +169,7 @@ export class IncomingStore {
       throw error;
     }
     // What the planner knows of the tables; servers would have it after a while too.
-    await this.#session.run(`SET search_path = ${SCHEMA}; ANALYZE`);
+    await this.#session.run(`ANALYZE ${ANALYZED_TABLES.map((table) => `${SCHEMA}.${table}`).join(", ")}`);
   }
 
   close(): void {

@@ -66,6 +66,12 @@ export const TELLING_TABLES: readonly string[] = [
   "idempotency",
 ];
 
+/** Tables of the target that rows come to. */
+export const ANALYZED_TABLES: readonly string[] = [
+  ...MIGRATED_TABLES.flatMap(({ name, into }) => into?.map((part) => part.name) ?? [name]),
+  ...["ready", "pending", "ended"],
+];
+
 const READY = stateCode.encode("ready");
 const WAITING = stateCode.encode("waiting");
 const BLOCKED = stateCode.encode("blocked");
