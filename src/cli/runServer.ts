@@ -63,6 +63,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     storeUrl: values.store,
     settings: {
       leaseMs: values.leaseMs,
+      leaseMsByDialect: { executr: values.executrLeaseMs },
       retainSucceededMs: values.retainSucceededMs,
       retainFailedMs: values.retainFailedMs,
       retainCancelledMs: values.retainCancelledMs,

@@ -323,7 +323,8 @@ export const SETTINGS = {
     key: "executr-lease-ms",
     kind: durationMs(1_000),
     default: 15_000,
-    description: "How long a running job stays with an Executr executor that sends no heartbeats.",
+    description:
+      "How long a running job of Executr's API stays with an executor or agent that sends no heartbeats.",
   }),
   executrMaxRecoveries: define({
     group: "server",

@@ -141,7 +141,7 @@ async function lease(
       if (control === undefined || job === undefined) {
         throw new Error(`job ${id} stands in the ready line but is not there`);
       }
-      const leaseMs = request.leaseMs ?? settings.leaseMs;
+      const leaseMs = request.leaseMs ?? settings.leaseMsByDialect[control.dialect] ?? settings.leaseMs;
       const expiresAt = now + leaseMs;
       context.counts.waitMs.push(now - (control.readyAt ?? now));
       if (control.attempt === 0 && settings.countedByName.includes(control.dialect)) {

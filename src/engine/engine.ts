@@ -509,6 +509,8 @@ export interface EngineFigures {
 /** Settings of the engine; each has its unit in its name. */
 export interface EngineSettings {
   readonly leaseMs: number;
+  /** The same for jobs of APIs that promise another time, whoever claims them. */
+  readonly leaseMsByDialect: Readonly<Partial<Record<DialectName, number>>>;
   /** Pause between two rounds of maintenance: leases, schedules. */
   readonly maintenanceMs: number;
   /** A worker not heard from for this long is shown as offline. */
@@ -535,6 +537,7 @@ export interface EngineSettings {
 
 export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   leaseMs: 30_000,
+  leaseMsByDialect: { executr: 15_000 },
   maintenanceMs: 500,
   workerOfflineMs: 30_000,
   maxQueuedCommands: 20_000,

@@ -174,6 +174,7 @@ export async function startExecutr(options: ExecutrServerOptions = {}): Promise<
 
 export interface TimedServer extends AsyncDisposable {
   readonly api: Caller;
+  readonly engine: Engine;
   /** Moves the engine's clock, and lets the engine act on it. */
   pass(ms: number): Promise<void>;
 }
@@ -185,6 +186,7 @@ export async function startTimed(): Promise<TimedServer> {
   const server = await startTestServerWith(engine, { dialects: [executrDialect({ engine })] });
   return {
     api: new Caller(server.url),
+    engine,
     pass: (ms) => timed.pass(ms),
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();

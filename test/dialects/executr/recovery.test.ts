@@ -39,6 +39,19 @@ test("a running job whose heartbeats stop for 15 s is pending again; one that he
   expect(await api.claim("worker-3")).toBe(silent);
 });
 
+test("a job that an agent runs is pending again after the same 15 s", async () => {
+  await using server = await startTimed();
+  const { api, engine } = server;
+  const id = await api.submit();
+  const capacity = { cpu: 8, accelerators: 0, memoryMb: 1_000 };
+  const request = { workerId: "agent-1", queues: ["*"], kinds: ["binary" as const], capacity, max: 1 };
+  await engine.claim({ ...request, waitMs: 0, leaseMs: null });
+  await server.pass(LEASE_MS - 1);
+  expect((await api.job(id)).status).toBe("running");
+  await server.pass(2);
+  expect((await api.job(id)).status).toBe("pending");
+});
+
 test("a result that comes late is refused, and the new attempt's stands", async () => {
   await using server = await startTimed();
   const { api } = server;
