@@ -47,8 +47,12 @@ export class Bench {
     return this.#listening([resolve(import.meta.dir, "limits/bareServer.ts"), String(answerBytes)]);
   }
 
-  /** An agent that has registered with the server. */
-  async agent(server: ServerProcess, cpu: number): Promise<{ readonly pid: number }> {
+  /** An agent that has registered with the server. @param flags further ones of its command line */
+  async agent(
+    server: ServerProcess,
+    cpu: number,
+    flags: readonly string[] = [],
+  ): Promise<{ readonly pid: number }> {
     const state = mkdtempSync(join(this.folder, "agent-"));
     const child = this.#spawn([
       MAIN,
@@ -60,6 +64,7 @@ export class Bench {
       String(cpu),
       "--state-dir",
       state,
+      ...flags,
     ]);
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (Date.now() < deadline) {

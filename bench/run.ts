@@ -3,7 +3,7 @@
  *
  * ```sh
  * npm run bench                          # everything, about ten minutes
- * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, whatsnext-calls, whatsnext-fetch,
+ * npm run bench -- --only enqueue        # one part: enqueue, cycle, claim, running, binaries, whatsnext-calls, whatsnext-fetch,
  *                                        # executr-calls, executr-scale, shelby-logs, shelby-followers,
  *                                        # shelby-nodes, shelby-scale, shelby-sockets
  * npm run bench -- --quick --json        # does it all work? the figures mean little
@@ -13,6 +13,7 @@ import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import CliTable from "cli-table3";
 import { type Effort, type Figure, FULL_EFFORT, QUICK_EFFORT } from "./figure.ts";
+import { binaries } from "./measurements/binaries.ts";
 import { claimCost } from "./measurements/claimCost.ts";
 import { cycle } from "./measurements/cycle.ts";
 import { enqueue } from "./measurements/enqueue.ts";
@@ -33,6 +34,7 @@ const MEASUREMENTS: Readonly<Record<string, (bench: Bench, effort: Effort) => Pr
   cycle,
   claim: claimCost,
   running,
+  binaries,
   "whatsnext-calls": whatsnextCalls,
   "whatsnext-fetch": whatsnextFetch,
   "executr-calls": executrCalls,

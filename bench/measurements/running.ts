@@ -1,12 +1,11 @@
 /** Real processes through one agent: from submission to start, processes a second beside bare spawning, and memory. */
-import { resolve } from "node:path";
 import { Connection, requestBytes } from "../connection.ts";
 import { type Effort, type Figure, median, plain, quantile, shareOf } from "../figure.ts";
 import { submission } from "../jobs.ts";
 import { type Bench, residentMb } from "../processes.ts";
+import { bareSpawnsPerSecond, runsPerSecond } from "../processRate.ts";
 
 const CONCURRENCY = 16;
-const BATCH = 500;
 const POLL_MS = 5;
 const JOB_TIMEOUT_MS = 60_000;
 const AIM_LATENCY_MS = 5;
@@ -19,8 +18,8 @@ export async function running(bench: Bench, effort: Effort): Promise<Figure[]> {
   const ours: number[] = [];
   const bare: number[] = [];
   for (let round = 0; round < effort.rounds; round += 1) {
-    bare.push(bareSpawns(effort.processes));
-    ours.push(await processesPerSecond(connection, effort.processes));
+    bare.push(bareSpawnsPerSecond("/bin/true", effort.processes, CONCURRENCY));
+    ours.push(await runsPerSecond(connection, (count) => submission(count), effort.processes));
   }
   const figures = [
     plain("submit to start of the process, median", "ms", median(delays), AIM_LATENCY_MS),
@@ -67,29 +66,4 @@ async function finished(connection: Connection, id: number): Promise<void> {
     await Bun.sleep(POLL_MS);
   }
   throw new Error(`job ${id} did not end in time`);
-}
-
-async function processesPerSecond(connection: Connection, total: number): Promise<number> {
-  const bytes = submission(Math.min(BATCH, total));
-  const before = await succeeded(connection);
-  const startedAt = performance.now();
-  let submitted = 0;
-  for (; submitted < total; submitted += Math.min(BATCH, total)) await connection.request(bytes);
-  const deadline = Date.now() + JOB_TIMEOUT_MS;
-  while ((await succeeded(connection)) - before < submitted) {
-    if (Date.now() > deadline) throw new Error("the agent did not run all jobs in time");
-    await Bun.sleep(POLL_MS * 4);
-  }
-  return submitted / ((performance.now() - startedAt) / 1_000);
-}
-
-async function succeeded(connection: Connection): Promise<number> {
-  const stats = await connection.json<{ jobsByState: { succeeded: number } }>("GET", "/v1/stats", null);
-  return stats.jobsByState.succeeded;
-}
-
-function bareSpawns(total: number): number {
-  const program = resolve(import.meta.dir, "../limits/bareSpawn.ts");
-  const run = Bun.spawnSync([process.execPath, program, String(total), String(CONCURRENCY)]);
-  return Number(run.stdout.toString());
 }
