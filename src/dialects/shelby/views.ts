@@ -5,6 +5,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { FreshReads } from "../freshReads.ts";
 import { frontJob } from "./frontJob.ts";
 import { frontNode, isActive, isNode } from "./frontNode.ts";
+import { listedJobs } from "./listedJobs.ts";
 import { type JobStatus, statusOf } from "./statuses.ts";
 import { unixSeconds } from "./unixSeconds.ts";
 
@@ -87,15 +88,12 @@ export class ShelbyViews {
     const [jobStats, activeNodes, recent] = await Promise.all([
       this.jobStats(),
       this.activeNodes(),
-      this.#options.engine.read.jobs(
-        { dialect: "shelby" },
-        { order: "newest", limit: RECENT_JOBS, cursor: null, wantsTotal: false },
-      ),
+      listedJobs(this.#options.engine.read, { order: "newest", limit: RECENT_JOBS }),
     ]);
     return {
       jobStats,
       activeNodes,
-      recentJobs: recent.items.map(frontJob),
+      recentJobs: recent.map(frontJob),
       timestamp: unixSeconds(Date.now()),
     };
   }

@@ -41,6 +41,17 @@ test("GET /api/frontend/system/health", async () => {
   ]);
 });
 
+test("lists tell the model and the metadata of a job whose node had much to say", async () => {
+  await using shelby = await startShelby();
+  const metadata = { losses: Array.from({ length: 10_000 }, (_, epoch) => epoch / 7) };
+  await shelby.job("long");
+  await shelby.ack("n", "long");
+  await shelby.finish("n", "long", { metadata, modelHash: "abc" });
+  const expected = [expect.objectContaining({ jobId: "long", modelHash: "abc", metadata })];
+  expect((await shelby.get("/api/frontend/jobs")).json).toMatchObject({ jobs: expected });
+  expect((await shelby.get("/api/frontend/dashboard")).json).toMatchObject({ recentJobs: expected });
+});
+
 test("GET /api/frontend/jobs: every field, newest first, by status, limited", async () => {
   await using shelby = await startShelby();
   await oneOfEach(shelby);

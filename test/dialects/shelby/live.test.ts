@@ -1,6 +1,8 @@
 /** The live streams over real sockets. */
 import { describe, expect, test } from "bun:test";
+import { DashboardSource } from "../../../src/dialects/shelby/live/dashboardSource.ts";
 import { shelbyLive } from "../../../src/dialects/shelby/live/shelbyLive.ts";
+import { ShelbyViews } from "../../../src/dialects/shelby/views.ts";
 import type { SocketConnection } from "../../../src/dialects/socket.ts";
 import type { EngineEvent } from "../../../src/engine/engine.ts";
 import { aJob, fakeEngine } from "../../server/fakeEngine.ts";
@@ -309,6 +311,45 @@ describe("/ws/dashboard", () => {
     expect(server.faults).toEqual([]);
   });
 
+  test("tells a job with a long result whole, and once when it has to look for what changed", async () => {
+    await using live = await startLive({ live: { dashboardPauseMs: 20 } });
+    const metadata = { losses: Array.from({ length: 10_000 }, (_, epoch) => epoch / 7) };
+    using socket = live.listen("/ws/dashboard");
+    await socket.first("snapshot");
+    await live.submit("long");
+    await live.start("long");
+    const { id, attempt } = await live.engine.read.job("long");
+    const result = { modelHash: "abc", modelSizeBytes: 1, metadata, durationSeconds: 1, artifact: null };
+    await live.engine.finish({
+      workerId: "node-1",
+      results: [{ id, attempt, outcome: "succeeded", exitCode: null, error: null, result, startedAt: null }],
+    });
+    const isWhole = expect.objectContaining({ jobId: "long", modelHash: "abc", metadata });
+    await socket.until("the job's end", (all) =>
+      all.some(({ type, data }) => type === "job" && data.status === "finished"),
+    );
+    expect(socket.messages.findLast(({ type }) => type === "job")?.data).toEqual(isWhole);
+    await socket.until("a dashboard with it", (all) =>
+      all.some(({ type, data }) => type === "dashboard" && data.jobStats.finished === 1),
+    );
+    const dashboard = socket.messages.findLast(({ type }) => type === "dashboard");
+    expect(dashboard?.data.recentJobs).toEqual([isWhole]);
+
+    const views = new ShelbyViews({ engine: live.engine, nodeTimeoutMs: 60_000 });
+    const source = new DashboardSource({ read: live.engine.read, views, limits: { dashboardPauseMs: 0 } });
+    await source.snapshot();
+    const job = await live.engine.read.job(id);
+    source.hear([
+      {
+        ...{ type: "job", id, key: job.key, dialect: "shelby", kind: "script", queue: job.queue },
+        ...{ projectId: null, from: "running", to: "succeeded", attempt, workerId: null, time: 0 },
+      },
+    ]);
+    expect(await source.changes(false)).toContainEqual({ type: "job", data: isWhole });
+    source.hear([{ type: "resync" }]);
+    expect(await source.changes(false)).not.toContainEqual(expect.objectContaining({ type: "job" }));
+  });
+
   test("goes on after a lost connection with what changed meanwhile", async () => {
     await using server = await startLive();
     using first = server.listen("/ws/dashboard");
@@ -359,7 +400,8 @@ describe("/ws/nodes", () => {
   });
 
   test("tells now and then that a node is alive, and not of every heartbeat", async () => {
-    await using server = await startLive({ live: { nodesPauseMs: 5, nodeSeenMs: 1_000, safetyPollMs: 20 } });
+    // Times are whole seconds: two that differ by 2 lie more than one second apart.
+    await using server = await startLive({ live: { nodesPauseMs: 5, nodeSeenMs: 2_000, safetyPollMs: 20 } });
     await server.register("n1");
     using listener = server.listen("/ws/nodes");
     await listener.first("snapshot");

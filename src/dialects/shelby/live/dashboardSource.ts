@@ -2,6 +2,7 @@
 import { NotFoundError } from "../../../domain/errors.ts";
 import type { Job } from "../../../domain/job.ts";
 import type { Engine, EngineEvent } from "../../../engine/engine.ts";
+import { listedJobs } from "../listedJobs.ts";
 import type { Change, ChangeSource } from "./changeHub.ts";
 import type { LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
@@ -127,12 +128,12 @@ export class DashboardSource implements ChangeSource {
   /** The newest jobs, those under way, and those that had not ended when they were told last. */
   async #latest(): Promise<readonly Job[]> {
     const { read } = this.#options;
-    const page = { limit: MAX_LOOKED_AT, cursor: null, wantsTotal: false, order: "newest" } as const;
+    const page = { limit: MAX_LOOKED_AT, order: "newest" } as const;
     const [newest, held] = await Promise.all([
-      read.jobs({ dialect: "shelby" }, page),
-      read.jobs({ dialect: "shelby", states: ["leased", "running"] }, page),
+      listedJobs(read, page),
+      listedJobs(read, { ...page, states: ["leased", "running"] }),
     ]);
-    const found = new Map([...newest.items, ...held.items].map((job) => [job.id, job]));
+    const found = new Map([...newest, ...held].map((job) => [job.id, job]));
     const others = [...this.#told].flatMap(([id, { isFinal }]) => (isFinal || found.has(id) ? [] : [id]));
     const known = await Promise.all(others.map((id) => this.#job(id)));
     return [...found.values(), ...known.filter((job) => job !== null)];

@@ -9,6 +9,7 @@ import type { Route } from "../../route.ts";
 import * as field from "../fields.ts";
 import { debugJob, durationOf, frontJob } from "../frontJob.ts";
 import { lastLines } from "../lastLines.ts";
+import { listedJobs } from "../listedJobs.ts";
 import { RefusedError } from "../refusals.ts";
 import * as schema from "../schemas.ts";
 import type { Scripts } from "../scripts.ts";
@@ -51,12 +52,12 @@ export function jobRoutes({ engine, views, scripts }: JobRoutesOptions): Route[]
       query: z.object({ status, limit: field.limit(50, MAX_JOBS) }),
       responses: { 200: { description: "the jobs", schema: schema.jobs }, ...schema.errors(422, 503) },
       handler: async ({ query }) => {
-        const wanted = query.status === undefined || query.status === "" ? null : statesOf(query.status);
-        const { items } = await engine.read.jobs(
-          { dialect: "shelby", ...(wanted === null ? {} : { states: wanted }) },
-          { order: "newest", limit: Math.min(query.limit, MAX_JOBS), cursor: null, wantsTotal: false },
-        );
-        return ok({ jobs: items.map(frontJob), count: items.length });
+        const jobs = await listedJobs(engine.read, {
+          order: "newest",
+          limit: Math.min(query.limit, MAX_JOBS),
+          ...(query.status === undefined || query.status === "" ? {} : { states: statesOf(query.status) }),
+        });
+        return ok({ jobs: jobs.map(frontJob), count: jobs.length });
       },
     }),
     ...fastApiRoute({
