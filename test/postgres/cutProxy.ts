@@ -10,6 +10,9 @@ export class CutProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #next: Cut | null = null;
+  #meanwhile: (() => Promise<void>) | undefined;
+  /** New connections are made when this has resolved. */
+  #isOpen: Promise<void> = Promise.resolve();
 
   private constructor(server: Server, url: string) {
     this.#server = server;
@@ -27,15 +30,23 @@ export class CutProxy {
         const own = new URL(url);
         own.port = String(address.port);
         const proxy = new CutProxy(server, own.href);
-        server.on("connection", (client) => proxy.#join(client, target));
+        server.on("connection", async (client) => {
+          client.pause().on("error", () => {});
+          await proxy.#isOpen;
+          proxy.#join(client.resume(), target);
+        });
         resolve(proxy);
       });
     });
   }
 
-  /** Cuts the connection of the next commit. */
-  cutNext(cut: Cut): void {
+  /**
+   * Cuts the connection of the next commit.
+   * @param meanwhile done then, before the next connection is made
+   */
+  cutNext(cut: Cut, meanwhile?: () => Promise<void>): void {
     this.#next = cut;
+    this.#meanwhile = meanwhile;
   }
 
   #join(client: Socket, target: URL): void {
@@ -47,6 +58,7 @@ export class CutProxy {
       if (cut !== null && bytes.includes("COMMIT")) {
         this.#next = null;
         isCut = true;
+        if (this.#meanwhile !== undefined) this.#isOpen = this.#meanwhile();
         if (cut === "before the commit arrives") {
           upstream.destroy();
           client.destroy();

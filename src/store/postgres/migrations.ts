@@ -287,4 +287,16 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE INDEX idempotency_age ON idempotency (created_at);
     `,
   },
+  {
+    version: 2,
+    sql: `
+      -- The last commit of each connection that changed something: see \`commitMark.ts\`. Rows are updated in their
+      -- place, once a commit.
+      CREATE TABLE commit_marks (
+        session text PRIMARY KEY,
+        number  bigint NOT NULL,
+        made_at timestamptz NOT NULL
+      ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+    `,
+  },
 ];

@@ -6,6 +6,7 @@
  * wait for each other's claims. What two servers cannot do at once is tried again by the one that lost.
  */
 import type { Store, StoreNews, Transaction } from "../store.ts";
+import { type CommitMark, outcomeOf } from "./commitMark.ts";
 import { type DatabaseAddress, describeAddress, parseDatabaseAddress } from "./databaseAddress.ts";
 import { StoreRefusedError, UnknownOutcomeError, unavailableReason } from "./faults.ts";
 import { JobFactsCache } from "./jobFacts.ts";
@@ -47,7 +48,8 @@ export const DEFAULT_POSTGRES_OPTIONS = {
   connectTimeoutMs: 5_000,
   transactionTimeoutMs: 60_000,
   patienceMs: 5_000,
-  outcomeTimeoutMs: 30_000,
+  // Less than the 30 s after which clients give up: they shall hear that it is not known.
+  outcomeTimeoutMs: 25_000,
   reopenEveryMs: 1_000,
   foldEveryMs: 1_000,
   lookAgainMs: 500,
@@ -184,7 +186,7 @@ export class PostgresStore implements Store {
       const isCutOff = error instanceof CommitCutOffError;
       this.#pool.give(session, !isCutOff && (await statements.rollback()));
       if (!isCutOff || done === undefined) throw error;
-      await this.#findOutcome(error.transactionId);
+      await this.#findOutcome(error.mark);
     } finally {
       clearTimeout(timer);
     }
@@ -196,13 +198,12 @@ export class PostgresStore implements Store {
    * Returns when the commit was made.
    * @throws SessionLostError when it was not, UnknownOutcomeError when nobody can be asked
    */
-  async #findOutcome(transactionId: string): Promise<void> {
+  async #findOutcome(mark: CommitMark): Promise<void> {
     const giveUpAt = performance.now() + this.#options.outcomeTimeoutMs;
     while (performance.now() < giveUpAt && !this.#isClosed) {
-      const status = await this.#statusOf(transactionId).catch(() => "not known");
-      if (status === "committed") return;
-      if (status === "aborted") throw new SessionLostError("the connection was lost before the commit");
-      // The connection's own process may still be at it.
+      const outcome = await this.#outcomeOf(mark).catch(() => null);
+      if (outcome === "committed") return;
+      if (outcome === "aborted") throw new SessionLostError("the connection was lost before the commit");
       await Bun.sleep(OUTCOME_PAUSE_MS);
     }
     throw new UnknownOutcomeError(
@@ -211,14 +212,10 @@ export class PostgresStore implements Store {
     );
   }
 
-  async #statusOf(transactionId: string): Promise<string> {
+  async #outcomeOf(mark: CommitMark): Promise<"committed" | "aborted" | null> {
     const session = await this.#pool.take();
     try {
-      const rows = await session.query<{ status: string | null }>(
-        "SELECT pg_xact_status($1::xid8) AS status",
-        [transactionId],
-      );
-      return rows[0]?.status ?? "not known";
+      return await outcomeOf(mark, session);
     } finally {
       this.#pool.give(session);
     }

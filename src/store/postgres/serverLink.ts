@@ -3,6 +3,7 @@
  * sign that this server is alive, numbers new shapes, and adds up what commits counted. It is opened again by itself.
  */
 import type { StoreNews } from "../store.ts";
+import { FORGET_MARKS } from "./commitMark.ts";
 import { ADVISORY_LOCKS, CHANNEL } from "./layout.ts";
 import { FORGET_LEASES } from "./leaseTable.ts";
 import type { Parameter, Session } from "./session.ts";
@@ -158,6 +159,7 @@ export class ServerLink {
       await session.run(`LISTEN ${CHANNEL}`);
       await this.#sayAlive(session);
       await this.#compareClocks(session);
+      await session.run(FORGET_MARKS);
     } catch (error) {
       session.close();
       throw error;

@@ -36,6 +36,9 @@ const UNPREPARED = { prepare: false, simple: false };
 const SIMPLE = { prepare: false, simple: true };
 
 export class Session {
+  /** No other session has the same, ever. */
+  readonly id = crypto.randomUUID();
+  #number = 0;
   readonly #sql: postgres.Sql<{ bigint: number; text: string }>;
   /** Ends the waits of statements that were sent and not answered. */
   readonly #unanswered = new Set<(reason: Error) => void>();
@@ -95,6 +98,11 @@ export class Session {
       }
     }
     throw reason ?? new SessionLostError("no host is known");
+  }
+
+  /** Counts the transactions. */
+  nextNumber(): number {
+    return ++this.#number;
   }
 
   get isLost(): boolean {

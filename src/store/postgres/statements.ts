@@ -3,12 +3,13 @@
  * so a commit costs one round trip for each read and one for all writes.
  */
 import postgres from "postgres";
+import { type CommitMark, setMark } from "./commitMark.ts";
 import type { Parameter, Session } from "./session.ts";
 
 export class Statements {
   readonly #session: Session;
   readonly #writes: Promise<unknown>[] = [];
-  #transactionId: Promise<string> | undefined;
+  #mark: Promise<CommitMark> | undefined;
   #fault: { readonly error: unknown } | undefined;
 
   /** Begins the transaction. */
@@ -24,19 +25,20 @@ export class Statements {
     try {
       return await this.#session.query<Row>(statement, parameters);
     } catch (error) {
-      throw this.#fault?.error ?? error;
+      this.#fault ??= { error };
+      throw this.#fault.error;
     }
   }
 
   /** Reads rows and holds them against other transactions. */
   lock<Row extends object>(statement: string, parameters: readonly Parameter[]): Promise<readonly Row[]> {
-    this.#nameTransaction();
+    this.#markOnce();
     return this.read(statement, parameters);
   }
 
   /** Sends a change; that it failed shows in the next read, or at the commit. */
   write(statement: string, parameters: readonly Parameter[]): void {
-    this.#nameTransaction();
+    this.#markOnce();
     this.#keep(this.#session.query(statement, parameters));
   }
 
@@ -48,14 +50,10 @@ export class Statements {
     });
   }
 
-  /** Asks for the number by which the outcome can be found out when the connection is lost in the commit. */
-  #nameTransaction(): void {
-    if (this.#transactionId !== undefined) return;
-    const id = this.#session
-      .query<{ id: string }>("SELECT pg_current_xact_id()::text AS id")
-      .then((rows) => rows[0]?.id ?? "");
-    id.catch(() => {});
-    this.#transactionId = id;
+  /** Writes down by what the outcome can be found out when the connection is lost in the commit. */
+  #markOnce(): void {
+    if (this.#mark !== undefined) return;
+    this.#mark = setMark(this.#session, (result) => this.#keep(result));
   }
 
   /**
@@ -64,7 +62,7 @@ export class Statements {
    */
   async commit(): Promise<void> {
     try {
-      const transactionId = this.#transactionId === undefined ? null : await this.#transactionId;
+      const mark = this.#mark === undefined ? null : await this.#mark;
       const commit = this.#session.run("COMMIT");
       commit.catch(() => {});
       try {
@@ -73,7 +71,7 @@ export class Statements {
         await commit;
       } catch (error) {
         const cause = this.#fault?.error ?? error;
-        throw transactionId !== null && isCutOff(cause) ? new CommitCutOffError(transactionId) : cause;
+        throw mark !== null && isCutOff(cause) ? new CommitCutOffError(mark) : cause;
       }
     } catch (error) {
       throw error instanceof CommitCutOffError ? error : (this.#fault?.error ?? error);
@@ -95,12 +93,11 @@ export class Statements {
 /** The connection was lost after the commit was sent and before it was answered. */
 export class CommitCutOffError extends Error {
   override readonly name = "CommitCutOffError";
-  /** The transaction's number, as `pg_xact_status` takes it. */
-  readonly transactionId: string;
+  readonly mark: CommitMark;
 
-  constructor(transactionId: string) {
+  constructor(mark: CommitMark) {
     super("the connection was lost during a commit");
-    this.transactionId = transactionId;
+    this.mark = mark;
   }
 }
 
