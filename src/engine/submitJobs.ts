@@ -12,23 +12,43 @@ import type { NewJob, SubmitReceipt, SubmitRequest } from "./engine.ts";
 import { submittedJob, submittedKind, submittedResources } from "./submittedJob.ts";
 
 export const submitJobs: Handler<"submit"> = async (context, requests) => {
-  const plain = requests.every(isPlain);
-  return plain
-    ? submitPlain(context, requests)
-    : each<"submit">(requests, (request) => submitOne(context, request));
+  const used = await usedKeys(context, requests);
+  const plain: number[] = [];
+  const others: number[] = [];
+  for (const [index, request] of requests.entries()) {
+    const key = request.idempotency?.key;
+    // A key that comes twice in one commit is known when its second request is looked at.
+    const isFresh = key === undefined || !used.has(key);
+    if (key !== undefined) used.add(key);
+    (isFresh && isPlain(request) ? plain : others).push(index);
+  }
+  const outcomes: Outcome<"submit">[] = new Array(requests.length);
+  const at = (indexes: readonly number[]) => indexes.map((index) => requests[index] as SubmitRequest);
+  const keep = (indexes: readonly number[], some: readonly Outcome<"submit">[]) => {
+    for (const [place, index] of indexes.entries()) outcomes[index] = some[place] as Outcome<"submit">;
+  };
+  if (plain.length > 0) keep(plain, await submitPlain(context, at(plain)));
+  if (others.length > 0) {
+    keep(others, await each<"submit">(at(others), (request) => submitOne(context, request)));
+  }
+  return outcomes;
 };
+
+/** Those of the requests' idempotency keys that were used before. */
+async function usedKeys({ tx }: BatchContext, requests: readonly SubmitRequest[]): Promise<Set<string>> {
+  const keys = requests.flatMap(({ idempotency }) => (idempotency === null ? [] : [idempotency.key]));
+  if (keys.length === 0) return new Set();
+  return new Set((await tx.findIdempotencies([...new Set(keys)])).map((entry) => entry.key));
+}
 
 /**
  * The request can be refused for nothing but a task or a project that is not there, which is looked up once
  * for all requests of the commit.
  */
 function isPlain(request: SubmitRequest): boolean {
-  return (
-    request.idempotency === null &&
-    request.jobs.every(
-      (job) =>
-        job.key === null && job.dependsOn.length === 0 && (job.task === null || job.task.isLenient === true),
-    )
+  return request.jobs.every(
+    (job) =>
+      job.key === null && job.dependsOn.length === 0 && (job.task === null || job.task.isLenient === true),
   );
 }
 
@@ -50,13 +70,20 @@ async function submitPlain(
   );
   const created = jobs.length === 0 ? [] : await insert(context, jobs);
   let at = 0;
-  return requests.map((request, index) => {
+  const keys: Parameters<BatchContext["tx"]["insertIdempotencies"]>[0][number][] = [];
+  const outcomes = requests.map((request, index): Outcome<"submit"> => {
     const refusal = refusals[index];
     if (refusal) return { refusal };
     const answer = receiptOf(created.slice(at, at + request.jobs.length), known.tasks);
     at += request.jobs.length;
+    if (request.idempotency !== null) {
+      const jobIds = answer.jobs.map((job) => job.id);
+      keys.push({ ...request.idempotency, jobIds, createdAt: context.now });
+    }
     return { answer };
   });
+  if (keys.length > 0) await context.tx.insertIdempotencies(keys);
+  return outcomes;
 }
 
 function receiptOf(jobs: readonly Job[], tasks: ReadonlyMap<number, Task>): SubmitReceipt {
@@ -115,8 +142,8 @@ function checkProjectOfTask(task: Task, projectId: number | null, index: number,
 async function submitOne(context: BatchContext, request: SubmitRequest): Promise<SubmitReceipt> {
   const { tx } = context;
   if (request.idempotency !== null) {
-    const known = await tx.findIdempotency(request.idempotency.key);
-    if (known !== null) {
+    const [known] = await tx.findIdempotencies([request.idempotency.key]);
+    if (known !== undefined) {
       if (known.fingerprint !== request.idempotency.fingerprint) {
         throw new InvalidInputError([
           {
@@ -143,11 +170,8 @@ async function submitOne(context: BatchContext, request: SubmitRequest): Promise
     })),
   );
   if (request.idempotency !== null) {
-    await tx.insertIdempotency({
-      ...request.idempotency,
-      jobIds: created.map((job) => job.id),
-      createdAt: context.now,
-    });
+    const jobIds = created.map((job) => job.id);
+    await tx.insertIdempotencies([{ ...request.idempotency, jobIds, createdAt: context.now }]);
   }
   return receiptOf(created, tasks);
 }

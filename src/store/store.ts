@@ -132,6 +132,13 @@ export interface TallyChange {
   readonly change: number;
 }
 
+/** A submission that may be repeated, and what it came to. */
+export interface IdempotencyEntry {
+  readonly key: string;
+  readonly fingerprint: string;
+  readonly jobIds: readonly number[];
+}
+
 /** Everything that happens inside one commit. */
 export interface Transaction {
   /** Reserves ids, ascending, larger than any given before, also before a restart and of deleted jobs. */
@@ -265,15 +272,11 @@ export interface Transaction {
   findTasks(ids: readonly number[]): Awaitable<readonly Task[]>;
   tasksOfProject(projectId: number): Awaitable<readonly Task[]>;
 
-  findIdempotency(
-    key: string,
-  ): Awaitable<{ readonly fingerprint: string; readonly jobIds: readonly number[] } | null>;
-  insertIdempotency(entry: {
-    readonly key: string;
-    readonly fingerprint: string;
-    readonly jobIds: readonly number[];
-    readonly createdAt: number;
-  }): Awaitable<void>;
+  /** Those of the keys that are known. */
+  findIdempotencies(keys: readonly string[]): Awaitable<readonly IdempotencyEntry[]>;
+  insertIdempotencies(
+    entries: readonly (IdempotencyEntry & { readonly createdAt: number })[],
+  ): Awaitable<void>;
   pruneIdempotency(before: number, limit: number): Awaitable<void>;
 }
 

@@ -474,6 +474,25 @@ describe("workers that never register", () => {
   });
 });
 
+describe("a key that comes several times in one commit", () => {
+  test("makes its jobs once, and is refused for another request", async () => {
+    const submit = (key: string, fingerprint: string, name: string) =>
+      yard.engine.submit({ jobs: [newJob({ name })], idempotency: { key, fingerprint } });
+    const [first, again, other, second] = await Promise.allSettled([
+      submit("k", "f", "a"),
+      submit("k", "f", "a"),
+      submit("k", "g", "b"),
+      submit("l", "f", "c"),
+    ]);
+    expect(first).toMatchObject({ status: "fulfilled", value: { repeated: false, jobs: [{ name: "a" }] } });
+    expect(again).toMatchObject({ status: "fulfilled", value: { repeated: true, jobs: [{ name: "a" }] } });
+    expect(other.status).toBe("rejected");
+    expect(second).toMatchObject({ status: "fulfilled", value: { repeated: false, jobs: [{ name: "c" }] } });
+    expect(await yard.engine.read.count({})).toBe(2);
+    expect(await submit("l", "f", "c")).toMatchObject({ repeated: true });
+  });
+});
+
 describe("what is kept beside jobs", () => {
   test("lines that nobody numbered follow each other in the current attempt", async () => {
     const [job] = await yard.submit({}, {});

@@ -71,12 +71,9 @@ describe("the SQLite data directory", () => {
     const opened = await open(dir);
     await opened.store.transaction(async (tx) => {
       for (let index = 0; index < 200; index++) {
-        await tx.insertIdempotency({
-          key: `key ${index}`,
-          fingerprint: "x".repeat(500),
-          jobIds: [],
-          createdAt: 1,
-        });
+        await tx.insertIdempotencies([
+          { key: `key ${index}`, fingerprint: "x".repeat(500), jobIds: [], createdAt: 1 },
+        ]);
       }
     });
     await opened.dispose();

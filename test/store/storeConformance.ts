@@ -460,16 +460,17 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
 
       test("forget idempotency keys past their age", async () => {
         await commit(async (tx) => {
-          await tx.insertIdempotency({ key: "old", fingerprint: "f", jobIds: [1, 2], createdAt: 10 });
-          await tx.insertIdempotency({ key: "new", fingerprint: "g", jobIds: [3], createdAt: 20 });
+          await tx.insertIdempotencies([
+            { key: "old", fingerprint: "f", jobIds: [1, 2], createdAt: 10 },
+            { key: "new", fingerprint: "g", jobIds: [3], createdAt: 20 },
+          ]);
         });
-        expect(await commit(async (tx) => tx.findIdempotency("old"))).toEqual({
-          fingerprint: "f",
-          jobIds: [1, 2],
-        });
+        expect(await commit(async (tx) => tx.findIdempotencies(["old", "unknown"]))).toEqual([
+          { key: "old", fingerprint: "f", jobIds: [1, 2] },
+        ]);
         await commit(async (tx) => tx.pruneIdempotency(20, 10));
-        expect(await commit(async (tx) => tx.findIdempotency("old"))).toBeNull();
-        expect(await commit(async (tx) => tx.findIdempotency("new"))).not.toBeNull();
+        expect(await commit(async (tx) => tx.findIdempotencies(["old"]))).toEqual([]);
+        expect(await commit(async (tx) => tx.findIdempotencies(["old", "new"]))).toHaveLength(1);
       });
     });
 
@@ -692,6 +693,26 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await list({ dialect: "executr", name: "100" })).toEqual([[], 0, null]);
         expect(await list({ dialect: "executr", states: ["ready"], queue: "gpu_1" })).toEqual([[], 0, null]);
         expect(await list({ name: "alpha" }, { wantsTotal: false })).toEqual([[1], null, null]);
+      });
+    });
+
+    describe("ids", () => {
+      test("are taken in rows by several servers at one time, none twice", async () => {
+        const other = await opened.beside?.();
+        const stores = other === undefined ? [opened.store] : [opened.store, other.store];
+        try {
+          const blocks = await Promise.all(
+            Array.from({ length: 40 }, (_, index) =>
+              (stores[index % stores.length] ?? opened.store).transaction(async (tx) => tx.nextJobIds(1_000)),
+            ),
+          );
+          const firsts = blocks.toSorted((a, b) => a - b);
+          for (const [index, first] of firsts.entries()) {
+            if (index > 0) expect(first - (firsts[index - 1] ?? 0)).toBeGreaterThanOrEqual(1_000);
+          }
+        } finally {
+          await other?.dispose();
+        }
       });
     });
 

@@ -4,6 +4,7 @@ import { dialectCode, stateCode } from "../sqlite/codes.ts";
 import { type AttemptRow, encodeEvent, toAttempt, toControl, toJob } from "../sqlite/rows.ts";
 import type { JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
 import { FACT_COLUMNS, HOT_COLUMNS, type HotRow, type JobFacts, type JobFactsCache } from "./jobFacts.ts";
+import { ADVISORY_LOCKS } from "./layout.ts";
 import type { Lines } from "./lines.ts";
 import type { ShapeTable } from "./shapeTable.ts";
 import type { Statements } from "./statements.ts";
@@ -32,9 +33,6 @@ const FIND_DETAILS = `
   LEFT JOIN LATERAL (SELECT result FROM job_results WHERE job_results.id = job_details.id OFFSET 0) AS results ON true
   WHERE id = ANY ($1::bigint[])`;
 
-/** Runs of ids that are taken for a block must follow each other; another server may have taken some between. */
-const MAX_ID_TRIES = 20;
-
 export class JobTable {
   readonly #statements: Statements;
   readonly #shapes: ShapeTable;
@@ -48,17 +46,20 @@ export class JobTable {
     this.#lines = lines;
   }
 
-  /** A sequence needs no lock that lasts until the commit, so servers do not wait for each other. */
+  /**
+   * Ids in a row. The lock lasts one statement, not until the commit: servers do not wait for each other's commits.
+   */
   async nextIds(count: number): Promise<number> {
-    for (let tries = 0; tries < MAX_ID_TRIES; tries++) {
-      const rows = await this.#statements.read<{ first: number; last: number }>(
-        "SELECT min(id) AS first, max(id) AS last FROM (SELECT nextval('job_ids') AS id FROM generate_series(1, $1::int)) AS taken",
-        [count],
-      );
-      const taken = rows[0];
-      if (taken !== undefined && taken.last - taken.first === count - 1) return taken.first;
-    }
-    throw new Error(`no ${count} ids in a row could be had; other servers took some between each time`);
+    const [taken] = await this.#statements.read<{ first: number }>(
+      `WITH alone AS MATERIALIZED (SELECT pg_advisory_lock($2)),
+       next AS MATERIALIZED (SELECT nextval('job_ids') AS first FROM alone),
+       reserved AS MATERIALIZED (SELECT first, setval('job_ids', first + $1::int - 1) FROM next),
+       freed AS MATERIALIZED (SELECT first, pg_advisory_unlock($2) FROM reserved)
+       SELECT first FROM freed`,
+      [count, ADVISORY_LOCKS.jobIds],
+    );
+    if (taken === undefined) throw new Error("the database gave no ids");
+    return taken.first;
   }
 
   insert(jobs: readonly JobInsert[]): void {

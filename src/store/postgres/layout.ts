@@ -18,4 +18,6 @@ export const ADVISORY_LOCKS = {
   folding: BASE + 3,
   /** Held, shared, by each server as long as it runs. */
   alive: BASE + 4,
+  /** Take ids of jobs in a row, for the time of a statement. */
+  jobIds: BASE + 5,
 } as const;

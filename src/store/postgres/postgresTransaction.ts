@@ -7,6 +7,7 @@ import { dialectCode, kindCode, stateCode, streamCode } from "../sqlite/codes.ts
 import { readJson } from "../sqlite/rows.ts";
 import type {
   Head,
+  IdempotencyEntry,
   JobInsert,
   JobRef,
   JobUpdate,
@@ -284,24 +285,29 @@ export class PostgresTransaction implements Transaction {
     return this.#projects.tasksOfProject(projectId);
   }
 
-  async findIdempotency(key: string) {
-    const [row] = await this.#statements.read<{ fingerprint: string; job_ids: string }>(
-      "SELECT fingerprint, job_ids FROM idempotency WHERE key = $1",
-      [key],
+  async findIdempotencies(keys: readonly string[]): Promise<IdempotencyEntry[]> {
+    if (keys.length === 0) return [];
+    const rows = await this.#statements.read<{ key: string; fingerprint: string; job_ids: string }>(
+      "SELECT key, fingerprint, job_ids FROM idempotency WHERE key = ANY($1::text[])",
+      [texts(keys)],
     );
-    return row === undefined
-      ? null
-      : { fingerprint: row.fingerprint, jobIds: readJson<number[]>(row.job_ids) };
+    return rows.map((row) => ({
+      key: row.key,
+      fingerprint: row.fingerprint,
+      jobIds: readJson<number[]>(row.job_ids),
+    }));
   }
-  insertIdempotency(entry: {
-    key: string;
-    fingerprint: string;
-    jobIds: readonly number[];
-    createdAt: number;
-  }): void {
+  insertIdempotencies(entries: readonly (IdempotencyEntry & { readonly createdAt: number })[]): void {
+    if (entries.length === 0) return;
     this.#statements.write(
-      "INSERT INTO idempotency (key, fingerprint, job_ids, created_at) VALUES ($1, $2, $3, $4)",
-      [entry.key, entry.fingerprint, JSON.stringify(entry.jobIds), entry.createdAt],
+      `INSERT INTO idempotency (key, fingerprint, job_ids, created_at)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])`,
+      [
+        texts(entries.map(({ key }) => key)),
+        texts(entries.map(({ fingerprint }) => fingerprint)),
+        texts(entries.map(({ jobIds }) => JSON.stringify(jobIds))),
+        numbers(entries.map(({ createdAt }) => createdAt)),
+      ],
     );
   }
   pruneIdempotency(before: number, limit: number): void {

@@ -6,6 +6,7 @@ import type { Shape } from "../../domain/shape.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
 import type {
   Head,
+  IdempotencyEntry,
   JobControl,
   JobInsert,
   JobRef,
@@ -295,17 +296,16 @@ export class SqliteTransaction implements Transaction {
     return this.#projects.tasksOfProject(projectId);
   }
 
-  findIdempotency(key: string) {
-    const row = this.#findIdempotency.get(key);
-    return row === null ? null : { fingerprint: row.fingerprint, jobIds: readIds(row.job_ids) };
+  findIdempotencies(keys: readonly string[]): IdempotencyEntry[] {
+    return keys.flatMap((key) => {
+      const row = this.#findIdempotency.get(key);
+      return row === null ? [] : [{ key, fingerprint: row.fingerprint, jobIds: readIds(row.job_ids) }];
+    });
   }
-  insertIdempotency(entry: {
-    key: string;
-    fingerprint: string;
-    jobIds: readonly number[];
-    createdAt: number;
-  }): void {
-    this.#insertIdempotency.run(entry.key, entry.fingerprint, JSON.stringify(entry.jobIds), entry.createdAt);
+  insertIdempotencies(entries: readonly (IdempotencyEntry & { readonly createdAt: number })[]): void {
+    for (const { key, fingerprint, jobIds, createdAt } of entries) {
+      this.#insertIdempotency.run(key, fingerprint, JSON.stringify(jobIds), createdAt);
+    }
   }
   pruneIdempotency(before: number, limit: number): void {
     this.#pruneIdempotency.run(before, limit);
