@@ -5,33 +5,47 @@ import { totalmem } from "node:os";
 export interface ProcessFigures {
   readonly pid: number;
   readonly parentPid: number;
-  /** Percent of the whole machine, since the look before. */
-  readonly cpuPercent: number;
+  /** Percent of the whole machine, since the look before; null at the first look at it. */
+  readonly cpuPercent: number | null;
   readonly memoryBytes: number;
 }
 
 /** What a job uses. */
 export interface ProcessUse {
   readonly pids: readonly number[];
-  /** Percent of the whole machine. */
-  readonly cpuPercent: number;
+  /** Percent of the whole machine, since the look before; null where there was none. */
+  readonly cpuPercent: number | null;
   /** Percent of the machine's memory. */
   readonly memoryPercent: number;
   /** Resident; what processes share is counted for each. */
   readonly memoryBytes: number;
 }
 
+/** Looks closer together than this are one: the library itself looks at most every half second. */
+export const LOOK_PAUSE_MS = 600;
+
+/** The last look. Like the library's own memory of it, one for the whole program. */
+let lastLook: { readonly atMs: number; readonly processes: readonly ProcessFigures[] } = {
+  atMs: Number.NEGATIVE_INFINITY,
+  processes: [],
+};
+
 /** All processes of the machine. */
 export async function machineProcesses(): Promise<readonly ProcessFigures[]> {
+  if (performance.now() - lastLook.atMs < LOOK_PAUSE_MS) return lastLook.processes;
   // Loaded when it is needed: most agents run no scripts.
   const { processes } = await import("systeminformation");
   const { list } = await processes();
-  return list.map(({ pid, parentPid, cpu, memRss }) => ({
+  const seenBefore = new Set(lastLook.processes.map(({ pid }) => pid));
+  const found = list.map(({ pid, parentPid, cpu, memRss }) => ({
     pid,
     parentPid,
-    cpuPercent: Number.isFinite(cpu) ? cpu : 0,
+    // Of a process that it sees for the first time the library tells its share of all time since the machine started.
+    cpuPercent: seenBefore.has(pid) && Number.isFinite(cpu) ? cpu : null,
     memoryBytes: Number.isFinite(memRss) ? memRss * 1024 : 0,
   }));
+  lastLook = { atMs: performance.now(), processes: found };
+  return found;
 }
 
 /**
@@ -56,7 +70,10 @@ export function useOf(
   const memoryBytes = list.reduce((sum, process) => sum + process.memoryBytes, 0);
   return {
     pids: list.map(({ pid }) => pid),
-    cpuPercent: rounded(list.reduce((sum, process) => sum + process.cpuPercent, 0)),
+    cpuPercent:
+      first.cpuPercent === null
+        ? null
+        : rounded(list.reduce((sum, process) => sum + (process.cpuPercent ?? 0), 0)),
     memoryPercent: rounded((memoryBytes / totalBytes) * 100),
     memoryBytes,
   };

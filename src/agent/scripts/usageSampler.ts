@@ -22,14 +22,17 @@ export interface WatchedJob {
   readonly accelerators: readonly number[];
 }
 
-/** A job starts quietly: the first look comes this soon, so that short jobs have one too. */
+/** The first look at a job comes this soon, so that short jobs have one too. */
 const FIRST_LOOK_MS = 500;
+/** The use of the CPU is what came since the look before: after the first one the next comes this soon. */
+const SECOND_LOOK_MS = 1_000;
 /** A server that does not take a record in this time is not waited for: the next figures are as good. */
 const SEND_TIMEOUT_MS = 5_000;
 
 /** What a job used over its time. */
 export class UsageSummary {
   #samples = 0;
+  #cpuSamples = 0;
   #cpuSum = 0;
   #cpuMax = 0;
   #memoryMax = 0;
@@ -39,8 +42,11 @@ export class UsageSummary {
 
   add(use: ProcessUse, gpu: GpuUse | null): void {
     this.#samples += 1;
-    this.#cpuSum += use.cpuPercent;
-    this.#cpuMax = Math.max(this.#cpuMax, use.cpuPercent);
+    if (use.cpuPercent !== null) {
+      this.#cpuSamples += 1;
+      this.#cpuSum += use.cpuPercent;
+      this.#cpuMax = Math.max(this.#cpuMax, use.cpuPercent);
+    }
     this.#memoryMax = Math.max(this.#memoryMax, use.memoryBytes);
     if (gpu === null) return;
     this.#gpuMemoryMax = Math.max(this.#gpuMemoryMax ?? 0, gpu.memoryBytes);
@@ -49,13 +55,18 @@ export class UsageSummary {
     this.#gpuSum += gpu.percent;
   }
 
+  get hasSamples(): boolean {
+    return this.#samples > 0;
+  }
+
   /** Null where the job was over before anybody looked. */
   figures(): JsonObject | null {
     if (this.#samples === 0) return null;
     return {
       samples: this.#samples,
-      cpuPercentMean: rounded(this.#cpuSum / this.#samples),
-      cpuPercentMax: this.#cpuMax,
+      ...(this.#cpuSamples === 0
+        ? {}
+        : { cpuPercentMean: rounded(this.#cpuSum / this.#cpuSamples), cpuPercentMax: this.#cpuMax }),
       memoryBytesMax: this.#memoryMax,
       ...(this.#gpuSamples === 0 ? {} : { gpuPercentMean: rounded(this.#gpuSum / this.#gpuSamples) }),
       ...(this.#gpuMemoryMax === null ? {} : { gpuMemoryBytesMax: this.#gpuMemoryMax }),
@@ -105,37 +116,59 @@ export class UsageSampler {
   async #tick(): Promise<void> {
     this.#cancel();
     // A look that takes long is not overtaken by the next.
+    const { everyMs } = this.#options;
+    let nextMs = everyMs;
     if (!this.#isLooking) {
       this.#isLooking = true;
-      await this.#look().catch(() => {
+      try {
+        if (await this.#look()) nextMs = Math.min(everyMs, SECOND_LOOK_MS);
+      } catch {
         // A machine that tells nothing now may tell the next time; jobs do not suffer by it.
-      });
+      }
       this.#isLooking = false;
     }
-    if (this.#watched.size > 0) this.#schedule(this.#options.everyMs);
+    if (this.#watched.size > 0) this.#schedule(nextMs);
   }
 
-  async #look(): Promise<void> {
+  /** Says whether some job's use is yet to be known. */
+  async #look(): Promise<boolean> {
     const { client, workerId, nvidiaSmi } = this.#options;
     const [all, gpus] = await Promise.all([
       machineProcesses(),
       nvidiaSmi === null ? null : machineGpus(nvidiaSmi),
     ]);
     const records: NewJobRecord[] = [];
+    let isUnknown = false;
     for (const [watched, summary] of this.#watched) {
       const use = useOf(watched.pid, all);
-      if (use === null) continue;
+      if (use === null) {
+        // Gone by now, or too new for this look.
+        if (!summary.hasSamples) isUnknown = true;
+        continue;
+      }
       const gpu = gpus === null ? null : gpuUseOf(gpus, use.pids, watched.accelerators);
       summary.add(use, gpu);
-      records.push(recordOf(watched, workerId, use, gpu));
+      const { cpuPercent } = use;
+      if (cpuPercent === null) isUnknown = true;
+      else records.push(recordOf(watched, workerId, { ...use, cpuPercent }, gpu));
     }
-    if (records.length === 0) return;
-    await client.sendRecords({ workerId, records }, { signal: AbortSignal.timeout(SEND_TIMEOUT_MS) });
+    if (records.length > 0) {
+      // Whatever becomes of it, the next look comes when it is due.
+      await client
+        .sendRecords({ workerId, records }, { signal: AbortSignal.timeout(SEND_TIMEOUT_MS) })
+        .catch(() => {});
+    }
+    return isUnknown;
   }
 }
 
 /** In the words of ShelbyCompute's usage reports, with more. */
-function recordOf({ job }: WatchedJob, workerId: string, use: ProcessUse, gpu: GpuUse | null): NewJobRecord {
+function recordOf(
+  { job }: WatchedJob,
+  workerId: string,
+  use: ProcessUse & { readonly cpuPercent: number },
+  gpu: GpuUse | null,
+): NewJobRecord {
   return {
     id: job.id,
     attempt: job.attempt,
