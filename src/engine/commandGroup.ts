@@ -1,4 +1,4 @@
-/** The commands of one kind: those that wait for a commit, and those in the one under way. */
+/** The commands of one kind: those that wait for a commit, and those that one has taken. */
 import type { BatchContext, Handler, Outcome } from "./batch.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
 
@@ -9,11 +9,23 @@ interface Pending<Name extends CommandName> {
   readonly reject: (error: unknown) => void;
 }
 
+/** The commands of one kind in one commit. */
+export interface CommandBatch {
+  readonly commands: number;
+  readonly bytes: number;
+  /** May be called again, when the transaction is run anew. */
+  run(context: BatchContext): Promise<void>;
+  /** The commit is durable: everyone gets an answer. */
+  succeed(): void;
+  /** Nothing of the commit stayed. */
+  fail(error: unknown): void;
+  /** Nothing of the commit stayed; its commands wait again, before the others. */
+  putBack(): void;
+}
+
 export class CommandGroup<Name extends CommandName> {
   readonly #handler: Handler<Name>;
   #waiting: Pending<Name>[] = [];
-  #running: Pending<Name>[] = [];
-  #outcomes: readonly Outcome<Name>[] = [];
 
   constructor(handler: Handler<Name>) {
     this.#handler = handler;
@@ -26,8 +38,8 @@ export class CommandGroup<Name extends CommandName> {
     return promise;
   }
 
-  /** Moves waiting commands into the commit, up to so many and about so many bytes. */
-  take(maxCommands: number, maxBytes: number): { readonly commands: number; readonly bytes: number } {
+  /** Moves waiting commands into a commit, up to so many and about so many bytes; null where none waits. */
+  take(maxCommands: number, maxBytes: number): CommandBatch | null {
     let commands = 0;
     let bytes = 0;
     for (const pending of this.#waiting) {
@@ -35,30 +47,46 @@ export class CommandGroup<Name extends CommandName> {
       commands++;
       bytes += pending.bytes;
     }
+    if (commands === 0) return null;
+    let taken: Pending<Name>[];
     if (commands === this.#waiting.length) {
-      this.#running = this.#waiting;
+      taken = this.#waiting;
       this.#waiting = [];
-    } else {
-      this.#running = this.#waiting.splice(0, commands);
-    }
-    return { commands, bytes };
+    } else taken = this.#waiting.splice(0, commands);
+    return new Batch(this.#handler, taken, bytes, () => {
+      this.#waiting = [...taken, ...this.#waiting];
+    });
+  }
+}
+
+class Batch<Name extends CommandName> implements CommandBatch {
+  readonly bytes: number;
+  readonly putBack: () => void;
+  readonly #handler: Handler<Name>;
+  readonly #pending: readonly Pending<Name>[];
+  #outcomes: readonly Outcome<Name>[] = [];
+
+  constructor(handler: Handler<Name>, pending: readonly Pending<Name>[], bytes: number, putBack: () => void) {
+    this.#handler = handler;
+    this.#pending = pending;
+    this.bytes = bytes;
+    this.putBack = putBack;
+  }
+
+  get commands(): number {
+    return this.#pending.length;
   }
 
   async run(context: BatchContext): Promise<void> {
-    this.#outcomes = [];
-    if (this.#running.length === 0) return;
     this.#outcomes = await this.#handler(
       context,
-      this.#running.map((pending) => pending.request),
+      this.#pending.map((pending) => pending.request),
     );
     await context.ledger.flush();
   }
 
-  /** The commit is durable: everyone gets an answer. */
   succeed(): void {
-    const running = this.#running;
-    this.#running = [];
-    for (const [index, pending] of running.entries()) {
+    for (const [index, pending] of this.#pending.entries()) {
       const outcome = this.#outcomes[index];
       if (outcome === undefined) pending.reject(new Error("a handler gave no outcome for a command"));
       else if ("answer" in outcome) pending.resolve(outcome.answer);
@@ -66,18 +94,7 @@ export class CommandGroup<Name extends CommandName> {
     }
   }
 
-  /** Nothing of the commit stayed. */
   fail(error: unknown): void {
-    const running = this.#running;
-    this.#running = [];
-    for (const pending of running) pending.reject(error);
-  }
-
-  /** Nothing of the commit stayed; its commands wait again, before the others. */
-  takeBack(): number {
-    const count = this.#running.length;
-    this.#waiting = [...this.#running, ...this.#waiting];
-    this.#running = [];
-    return count;
+    for (const pending of this.#pending) pending.reject(error);
   }
 }

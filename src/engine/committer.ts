@@ -7,7 +7,7 @@ import { OverloadedError, StoreUnavailableError } from "../domain/errors.ts";
 import type { Shape } from "../domain/shape.ts";
 import type { Store } from "../store/store.ts";
 import type { BatchContext } from "./batch.ts";
-import { CommandGroup } from "./commandGroup.ts";
+import { type CommandBatch, CommandGroup } from "./commandGroup.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
 import type { EngineEvent, EngineSettings } from "./engine.ts";
 import { COMMAND_ORDER, HANDLERS } from "./handlers.ts";
@@ -49,16 +49,23 @@ export class Committer {
   readonly #onRefusal: (reason: string) => void;
   readonly #serverId: string;
   readonly #groups: { readonly [Name in CommandName]: CommandGroup<Name> } = makeGroups();
+  /** Commands that have no answer yet. */
   #queuedCommands = 0;
   #queuedBytes = 0;
-  #isScheduled = false;
+  /** Those of them that no commit has taken yet. */
+  #waitingCommands = 0;
+  readonly #maxLanes: number;
+  /** Lines of commits, one after the other in each, that are under way or about to begin. */
+  #lanes = 0;
+  readonly #running = new Set<Promise<void>>();
   #isClosed = false;
   /** Commands to be run alone, after a batch failed for a reason that one of them must have been. */
   #isolated = 0;
-  #running: Promise<void> = Promise.resolve();
 
   constructor(options: CommitterOptions) {
     this.#store = options.store;
+    // A database in another process works on one commit while the next is put together here.
+    this.#maxLanes = options.store.isShared ? 2 : 1;
     this.#serverId = options.serverId;
     this.#settings = options.settings;
     this.#clock = options.clock;
@@ -93,6 +100,7 @@ export class Committer {
       );
     }
     this.#queuedCommands++;
+    this.#waitingCommands++;
     this.#queuedBytes += bytes;
     const group: CommandGroup<Name> = this.#groups[name];
     const answer = group.add(request, bytes);
@@ -101,16 +109,16 @@ export class Committer {
   }
 
   #schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
+    if (this.#lanes >= this.#maxLanes) return;
+    this.#lanes++;
     // A turn of the event loop later: what arrives in the meantime joins the commit.
-    setImmediate(() => {
-      this.#running = this.#loop();
-    });
+    const lane = nextTurn().then(() => this.#lane());
+    this.#running.add(lane);
+    void lane.finally(() => this.#running.delete(lane));
   }
 
-  async #loop(): Promise<void> {
-    while (this.#queuedCommands > 0) {
+  async #lane(): Promise<void> {
+    while (this.#waitingCommands > 0) {
       await this.#commit();
       // One turn for the answers to leave before the next commit keeps the thread busy, one for the requests
       // that came in meanwhile to be queued, so that it carries them all. Without the first every answer
@@ -118,12 +126,14 @@ export class Committer {
       await nextTurn();
       await nextTurn();
     }
-    this.#isScheduled = false;
+    this.#lanes--;
   }
 
   async #commit(): Promise<void> {
     const startedAt = performance.now();
-    const taken = this.#take();
+    const batches = this.#take();
+    let commands = 0;
+    for (const batch of batches) commands += batch.commands;
     let result: Pick<Commit, "events" | "counts" | "nameEvents" | "readied">;
     try {
       result = await this.#store.transaction(async (tx) => {
@@ -131,7 +141,7 @@ export class Committer {
         const ledger = new Ledger(tx, now, this.#settings.countedByName);
         const counts = { leasesLost: 0, waitMs: [], firstWaits: [] };
         const context: BatchContext = { ledger, tx, now, settings: this.#settings, counts };
-        for (const name of COMMAND_ORDER) await this.#groups[name].run(context);
+        for (const batch of batches) await batch.run(context);
         const { events, nameEvents, readied } = ledger;
         if (this.#store.isShared && (events.length > 0 || readied.size > 0)) {
           await tx.announce(encodeNotice(this.#serverId, readied, events));
@@ -139,52 +149,55 @@ export class Committer {
         return { events, counts, nameEvents, readied };
       });
     } catch (error) {
-      this.#fail(error, taken);
+      this.#fail(error, batches);
       return;
     }
-    this.#forget(taken);
-    this.#onCommit({ ...result, commands: taken.commands, durationMs: performance.now() - startedAt });
-    for (const name of COMMAND_ORDER) this.#groups[name].succeed();
+    this.#forget(batches);
+    this.#onCommit({ ...result, commands, durationMs: performance.now() - startedAt });
+    for (const batch of batches) batch.succeed();
   }
 
-  #take(): { commands: number; bytes: number } {
+  #take(): readonly CommandBatch[] {
     let commands = this.#isolated > 0 ? 1 : MAX_COMMANDS_PER_COMMIT;
     let bytes = MAX_BYTES_PER_COMMIT;
-    const taken = { commands: 0, bytes: 0 };
+    const taken: CommandBatch[] = [];
     for (const name of COMMAND_ORDER) {
-      const part = this.#groups[name].take(commands, taken.commands === 0 ? bytes : Math.max(bytes, 0));
-      commands -= part.commands;
-      bytes -= part.bytes;
-      taken.commands += part.commands;
-      taken.bytes += part.bytes;
+      const batch = this.#groups[name].take(commands, Math.max(bytes, 0));
+      if (batch === null) continue;
+      taken.push(batch);
+      commands -= batch.commands;
+      bytes -= batch.bytes;
+      this.#waitingCommands -= batch.commands;
     }
     if (this.#isolated > 0) this.#isolated--;
     return taken;
   }
 
-  #forget(taken: { commands: number; bytes: number }): void {
-    this.#queuedCommands -= taken.commands;
-    this.#queuedBytes -= taken.bytes;
+  #forget(batches: readonly CommandBatch[]): void {
+    for (const batch of batches) {
+      this.#queuedCommands -= batch.commands;
+      this.#queuedBytes -= batch.bytes;
+    }
   }
 
-  #fail(error: unknown, taken: { commands: number; bytes: number }): void {
+  #fail(error: unknown, batches: readonly CommandBatch[]): void {
     const isStoresFault = error instanceof StoreUnavailableError;
+    const commands = batches.reduce((sum, batch) => sum + batch.commands, 0);
     if (isStoresFault) this.#onRefusal(error.message);
-    if (isStoresFault || taken.commands <= 1) {
-      this.#forget(taken);
-      for (const name of COMMAND_ORDER) this.#groups[name].fail(error);
+    if (isStoresFault || commands <= 1) {
+      this.#forget(batches);
+      for (const batch of batches) batch.fail(error);
       return;
     }
-    for (const name of COMMAND_ORDER) this.#isolated += this.#groups[name].takeBack();
+    for (const batch of batches) batch.putBack();
+    this.#waitingCommands += commands;
+    this.#isolated += commands;
   }
 
   /** Runs what is queued, and refuses what comes after. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    while (this.#isScheduled) {
-      await nextTurn();
-      await this.#running;
-    }
+    while (this.#running.size > 0) await Promise.all(this.#running);
   }
 }
 
