@@ -17,6 +17,22 @@ function run(argv: readonly string[]): { exitCode: number; output: string } {
   return { exitCode: ended.exitCode, output: ended.stdout.toString() + ended.stderr.toString() };
 }
 
+function freePort(): number {
+  const probe = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  const { port } = probe;
+  probe.stop(true);
+  if (port === undefined) throw new Error("no port");
+  return port;
+}
+
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`not so in time: ${isSo}`);
+    await Bun.sleep(20);
+  }
+}
+
 const needing = (program: string) =>
   testNeeding(Bun.which(program) === null ? `${program} is not installed` : null);
 
@@ -101,6 +117,47 @@ describe("the load balancers", () => {
         rmSync(folder, { recursive: true, force: true });
       }
     });
+
+  for (const name of ["haproxy.cfg", "compose/haproxy.cfg"])
+    needing("haproxy")(
+      `${name} lets requests wait at the servers while none is ready, and tells when none runs`,
+      async () => {
+        const folder = mkdtempSync(join(tmpdir(), "yardmaster-deploy-"));
+        let looks = 0;
+        const unready = Bun.serve({
+          port: 0,
+          hostname: "127.0.0.1",
+          fetch: (request) => {
+            const { pathname } = new URL(request.url);
+            if (pathname === "/readyz") looks++;
+            return new Response("from the server", { status: pathname === "/readyz" ? 503 : 200 });
+          },
+        });
+        const place = `127.0.0.1:${freePort()}`;
+        const file = join(folder, "haproxy.cfg");
+        const text = read(name)
+          .replaceAll(/ (server-\d:8000|127\.0\.0\.1:800[12])/g, ` 127.0.0.1:${unready.port}`)
+          .replace(/bind \S+/, `bind ${place}`)
+          .replaceAll("inter 2s", "inter 50ms");
+        writeFileSync(file, text);
+        const balancer = Bun.spawn(["haproxy", "-f", file], { stdio: ["ignore", "ignore", "ignore"] });
+        try {
+          const ask = () => fetch(`http://${place}/v1/jobs`, { keepalive: false });
+          // Two servers, out after two looks each.
+          await until(() => looks >= 6);
+          const waited = await ask();
+          expect([waited.status, await waited.text()]).toEqual([200, "from the server"]);
+          await unready.stop(true);
+          await until(async () => (await ask()).headers.get("retry-after") === "2");
+          expect((await ask()).status).toBe(503);
+        } finally {
+          balancer.kill("SIGKILL");
+          await balancer.exited;
+          await unready.stop(true);
+          rmSync(folder, { recursive: true, force: true });
+        }
+      },
+    );
 });
 
 describe("the systemd units", () => {
