@@ -5,16 +5,7 @@
  * leaves it alone; a download has its part locked, so that one agent at a time fills it, and the next one goes on
  * where one was killed. A binary appears under its name whole and checked, or not at all.
  */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  futimesSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { chmodSync, closeSync, constants, fstatSync, futimesSync, renameSync, rmSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
@@ -63,7 +54,7 @@ const SMALL_BYTES = 256 * 1024;
 /** Between two looks whether another agent has finished. */
 const LOOK_AGAIN_MS = 100;
 /** A binary that is gone each time it is looked for is being removed by somebody. */
-const MAX_ROUNDS = 10;
+const MAX_ROUNDS = 100;
 const PERMISSIONS = 0o500;
 
 export class BinaryCache {
@@ -114,9 +105,10 @@ export class BinaryCache {
         }
         return held;
       }
+      // The one who has just put it there may not have let go of it yet. Between its arrival and our look there is
+      // no pause: in a cache that is too small for its jobs it would be gone by then.
+      if (round > 0) await untilAborted(Bun.sleep(LOOK_AGAIN_MS * (0.5 + Math.random())), signal);
       await this.#arrival(sha256, source, wanting);
-      // The one who has just put it there may not have let go of it yet.
-      if (round > 0) await untilAborted(Bun.sleep(LOOK_AGAIN_MS), signal);
     }
     throw new JobFault(
       "the binary is removed from the agent's cache as soon as it is there; is it too small?",
@@ -211,15 +203,14 @@ export class BinaryCache {
       if (part !== null) {
         try {
           // Another one may have finished it between our look and our lock.
-          if (!isThere(paths.file)) await this.#fillPart(sha256, source, part.file, paths, note, signal);
+          if (!isThere(paths.file)) await this.#fillPart(sha256, source, part, paths, note, signal);
         } finally {
-          await part.file.close();
           // A part that holds nothing is of no use to the next one.
-          if (fstatSync(part.lock).size === 0 && isFileAt(part.lock, paths.part)) {
+          if (fstatSync(part.fd).size === 0 && isFileAt(part.fd, paths.part)) {
             rmSync(paths.part, { force: true });
             rmSync(paths.source, { force: true });
           }
-          letGoSoon(part.lock);
+          await part.close();
         }
         return;
       }
@@ -244,20 +235,16 @@ export class BinaryCache {
   }
 
   /** The part with its lock; null when another agent has it. */
-  async #openPart({ part }: CachePaths): Promise<LockedPart | null> {
-    const { O_RDWR, O_RDONLY, O_CREAT, O_NOFOLLOW } = constants;
-    let lock: number | null = null;
+  async #openPart({ part }: CachePaths): Promise<FileHandle | null> {
+    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+    let file: FileHandle;
     try {
-      lock = openSync(part, O_RDONLY | O_CREAT | O_NOFOLLOW, 0o600);
-      if (tryLock(lock, "exclusive") && isFileAt(lock, part)) {
-        // Not before it is ours: the system starts no program that somebody has open for writing.
-        return { file: await open(part, O_RDWR | O_NOFOLLOW), lock };
-      }
+      file = await open(part, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
     } catch (error) {
-      if (lock !== null) closeSync(lock);
       throw new JobFault(`the agent's cache cannot be written: ${errorText(error)}`);
     }
-    closeSync(lock);
+    if (tryLock(file.fd, "exclusive") && isFileAt(file.fd, part)) return file;
+    await file.close();
     return null;
   }
 
@@ -295,7 +282,6 @@ export class BinaryCache {
       note("the continued download does not have the checksum; downloading it from the beginning");
       partial = { sizeBytes: 0, validator: null };
     }
-    await file.close();
     chmodSync(paths.part, PERMISSIONS);
     renameSync(paths.part, paths.file);
     rmSync(paths.source, { force: true });
@@ -364,20 +350,4 @@ async function digestOf(path: string, descriptor: number, signal: AbortSignal): 
 
 function megabytes(bytes: number): string {
   return bytes < 100_000 ? `${bytes} bytes` : `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
-/** A part that nobody else fills or removes. */
-interface LockedPart {
-  readonly file: FileHandle;
-  /** A descriptor of its own that cannot write: it outlives `file`, and the part's new name. */
-  readonly lock: number;
-}
-
-/**
- * Lets others have their locks beside ours, and lets go of ours when those who waited for the binary have theirs:
- * they go on in the microtasks after the download's end. Nobody can remove it in between.
- */
-function letGoSoon(lock: number): void {
-  tryLock(lock, "shared");
-  setImmediate(() => closeSync(lock));
 }
