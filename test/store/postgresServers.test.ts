@@ -427,6 +427,15 @@ describe("an address that cannot be used", () => {
     expect(await refusal("postgres://:hush@host:99999999/x")).not.toContain("hush");
   });
 
+  test.each(["a@hush", "a@hush:b", "a/hush", "a@b/hush", "a?hush", "a@b?hush", "1?hush=b", "a%hush"])(
+    "is refused without any part of the password where that has a sign of its own: %s",
+    async (password) => {
+      const words = await refusal(`postgres://u:${password}@127.0.0.1:1/x`);
+      expect(words).not.toContain("hush");
+      expect(words).toContain("%");
+    },
+  );
+
   test("is refused when a newer version has been there", async () => {
     const url = await cluster.newDatabase();
     opened.push(await PostgresStore.open({ url }));

@@ -28,6 +28,12 @@ export function parseDatabaseAddress(
     );
   }
   const [, login = "", places = "", name = "", query = ""] = match;
+  // Whatever stands before the last @ may be a part of the password: none of it may come into a message.
+  if (`${places}/${name}?${query}`.includes("@")) {
+    throw new StoreRefusedError(
+      "the address of the database has an @ behind its host: in a user or password write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25",
+    );
+  }
   const colon = login.indexOf(":");
   const user = decode(colon === -1 ? login : login.slice(0, colon)) || environment.PGUSER;
   const password = colon === -1 ? environment.PGPASSWORD : decode(login.slice(colon + 1));
