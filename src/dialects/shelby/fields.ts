@@ -17,7 +17,17 @@ export function text(maxLength: number, minLength = 0): z.ZodString {
     });
 }
 
-export const id = text(MAX_ID_CHARACTERS, 1);
+/** An id: addresses name things by it, and there `.` and `..` mean something else, however they are written. */
+function idOf(minLength: number) {
+  return text(MAX_ID_CHARACTERS, minLength).refine((value) => value !== "." && value !== "..", {
+    message: 'an id cannot be "." or ".."',
+  });
+}
+
+export const id = idOf(1);
+
+/** An id that may be left empty. */
+export const idOrEmpty = idOf(0);
 
 function fromDigits(value: unknown): unknown {
   return typeof value === "string" && /^[+-]?\d{1,15}(\.\d{1,15})?$/.test(value) ? Number(value) : value;

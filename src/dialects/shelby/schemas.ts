@@ -59,7 +59,7 @@ export const finish = z
   .meta({ id: "ShelbyFinish" });
 export const newJob = z
   .object({
-    jobId: field.text(200).nullish().meta({ description: "Absent: a UUID is made." }),
+    jobId: field.idOrEmpty.nullish().meta({ description: "Absent: a UUID is made." }),
     datasetName: field.text(1_000, 1),
     datasetUrl: field.text(10_000).nullish(),
     datasetHash: field.text(1_000).nullish(),

@@ -278,6 +278,23 @@ test("finish: with a model, without one, and with an error", async () => {
   });
 });
 
+test("finish again with another result is 400, and the first one stays", async () => {
+  await using shelby = await startShelby();
+  await shelby.job("j");
+  await shelby.ack("n", "j");
+  const said = { modelHash: "abc", modelSizeBytes: 3, durationSeconds: 1.5, metadata: { a: 1, b: [2] } };
+  const first = await shelby.finish("n", "j", said);
+  const others = [{ modelHash: "other" }, { modelSizeBytes: 4 }, { durationSeconds: 2 }, { metadata: {} }];
+  for (const other of others) {
+    const answer = await shelby.finish("n", "j", { ...said, ...other });
+    expect([answer.status, answer.json]).toEqual([400, { detail: "Job has ended with another result" }]);
+  }
+  const { body } = await shelby.get("/api/frontend/jobs/j");
+  expect([body.modelHash, body.provenance.length]).toEqual(["abc", 1]);
+  const again = await shelby.finish("n", "j", { ...said, metadata: { b: [2], a: 1 } });
+  expect([again.status, again.body.provenanceId]).toEqual([200, first.body.provenanceId]);
+});
+
 test("finish again, because the answer was lost, is the same answer and one record", async () => {
   await using shelby = await startShelby();
   await shelby.job("j");

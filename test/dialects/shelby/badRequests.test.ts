@@ -34,6 +34,17 @@ const FAULTS = {
   ]),
 };
 
+test.each([".", ".."])("the id %s, which no address can name, is 422", async (id) => {
+  for (const [path, name] of [
+    ["/api/jobs/create", "jobId"],
+    ["/api/jobs/upload-script", "jobId"],
+    ["/api/nodes/register", "nodeId"],
+  ] as const) {
+    const answer = await shelby.post(path, { ...BODIES[path], [name]: id });
+    expect([path, answer.status]).toEqual([path, 422]);
+  }
+});
+
 describe.each(Object.keys(BODIES))("POST %s", (path) => {
   const good = BODIES[path] ?? {};
 

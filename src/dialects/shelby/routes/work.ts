@@ -1,5 +1,6 @@
 /** What agents do with jobs: poll, acknowledge, fetch the script, report, finish. */
 import { z } from "zod";
+import { canonicalJson } from "../../../domain/canonicalJson.ts";
 import { ConflictError } from "../../../domain/errors.ts";
 import type { Job, JsonObject } from "../../../domain/job.ts";
 import { recordHash } from "../../../domain/provenance.ts";
@@ -206,6 +207,9 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
         if (answer?.accepted !== true) throw notTheirs();
         // Its node did not hear the answer: the same again.
         const kept = answer.isRepeated === true ? await newestRecord(engine, job.id) : record;
+        if (canonicalJson({ ...kept, ts: 0 }) !== canonicalJson({ ...record, ts: 0 })) {
+          throw new RefusedError("Job has ended with another result");
+        }
         return ok({ status: "ok", jobId, provenanceId: await recordHash(kept) });
       },
     }),
