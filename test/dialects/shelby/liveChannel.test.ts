@@ -28,7 +28,7 @@ afterEach(() => {
 
 function channelOf(limits: object = {}, kept = new KeptBytes(1_000_000)): Channel<null> {
   const channel = new Channel<null>(
-    { slowReaderMs: 10_000, maxKeptMessages: 10, maxKeptBytes: 1_000_000, ...limits },
+    { slowReaderMs: 10_000, stalledReaderMs: 2_000, maxKeptMessages: 10, maxKeptBytes: 1_000_000, ...limits },
     kept,
   );
   open.push(channel);
@@ -81,7 +81,7 @@ test("who takes nothing for too long is dropped, also when nothing new comes", a
 
 test("who trickles along while the others wait is dropped, alone it is not", async () => {
   const channel = channelOf(
-    { slowReaderMs: 60, maxKeptMessages: 1_000_000, maxKeptBytes: 100_000_000 },
+    { slowReaderMs: 60, stalledReaderMs: 2_000, maxKeptMessages: 1_000_000, maxKeptBytes: 100_000_000 },
     new KeptBytes(100_000_000),
   );
   const trickle = new Reader();
@@ -102,6 +102,22 @@ test("who trickles along while the others wait is dropped, alone it is not", asy
   while (trickle.ends.length === 0 && Date.now() < deadline) await Bun.sleep(5);
   clearInterval(timer);
   expect(trickle.ends).toEqual([[4408, expect.stringContaining("held up others")]]);
+});
+
+test("who takes nothing while the others wait is dropped sooner", async () => {
+  const channel = channelOf({ stalledReaderMs: 40 });
+  const start = channel.head;
+  const stalled = new Reader();
+  stalled.room = 0;
+  channel.join(stalled, start);
+  channel.join(new Reader(), start);
+  publish(channel, 1);
+  const before = performance.now();
+  await channel.settled();
+  expect(performance.now() - before).toBeLessThan(5_000);
+  expect(stalled.ends).toEqual([
+    [4408, expect.stringContaining("took nothing for 40 ms, and held up others")],
+  ]);
 });
 
 test("numbers of another stream, or of one before, are none of this one's", async () => {

@@ -30,6 +30,7 @@ export interface Follower<D> {
 
 export interface ChannelLimits {
   readonly slowReaderMs: number;
+  readonly stalledReaderMs: number;
   readonly maxKeptMessages: number;
   readonly maxKeptBytes: number;
 }
@@ -206,17 +207,25 @@ export class Channel<D> {
   }
 
   get #tickMs(): number {
-    return Math.min(MAX_TICK_MS, Math.max(1, this.#limits.slowReaderMs / 4));
+    const { slowReaderMs, stalledReaderMs } = this.#limits;
+    return Math.min(MAX_TICK_MS, Math.max(1, Math.min(slowReaderMs, stalledReaderMs) / 4));
   }
 
   #lookAtLaggards(): void {
-    const { slowReaderMs } = this.#limits;
+    const { slowReaderMs, stalledReaderMs } = this.#limits;
     const areMostWaiting = this.#settled !== null && this.#laggards.size * 2 <= this.#followers.size;
     for (const follower of [...this.#laggards]) {
       const place = this.#followers.get(follower);
       if (place === undefined) continue;
       if (areMostWaiting) place.heldMs += this.#tickMs;
-      if (performance.now() - place.movedAtMs > slowReaderMs) {
+      const stillMs = performance.now() - place.movedAtMs;
+      if (areMostWaiting && stillMs > stalledReaderMs && stalledReaderMs < slowReaderMs) {
+        this.#drop(
+          follower,
+          CLOSE.tooSlow,
+          `the reader is too slow: it took nothing for ${stalledReaderMs} ms, and held up others`,
+        );
+      } else if (stillMs > slowReaderMs) {
         this.#drop(follower, CLOSE.tooSlow, `the reader is too slow: it took nothing for ${slowReaderMs} ms`);
       } else if (place.heldMs > slowReaderMs) {
         this.#drop(

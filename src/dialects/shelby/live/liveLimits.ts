@@ -2,6 +2,8 @@
 export interface LiveLimits {
   /** A reader that took nothing for so long, or held up the others for so long, is dropped. */
   readonly slowReaderMs: number;
+  /** The same for a reader for which at least half of the others wait. */
+  readonly stalledReaderMs: number;
   /** Messages kept of one stream for those who come back. */
   readonly maxKeptMessages: number;
   /** Size of the same. */
@@ -28,6 +30,7 @@ export interface LiveLimits {
 
 export const DEFAULT_LIVE_LIMITS: LiveLimits = {
   slowReaderMs: 10_000,
+  stalledReaderMs: 2_000,
   maxKeptMessages: 10_000,
   maxKeptBytes: 4 * 1024 * 1024,
   maxAllKeptBytes: 64 * 1024 * 1024,
