@@ -54,18 +54,14 @@ export class Committer {
   #queuedBytes = 0;
   /** Those of them that no commit has taken yet. */
   #waitingCommands = 0;
-  readonly #maxLanes: number;
-  /** Lines of commits, one after the other in each, that are under way or about to begin. */
-  #lanes = 0;
-  readonly #running = new Set<Promise<void>>();
+  /** Commits, one after the other: what comes first is done first. Null when none is under way or about to begin. */
+  #running: Promise<void> | null = null;
   #isClosed = false;
   /** Commands to be run alone, after a batch failed for a reason that one of them must have been. */
   #isolated = 0;
 
   constructor(options: CommitterOptions) {
     this.#store = options.store;
-    // A database in another process works on one commit while the next is put together here.
-    this.#maxLanes = options.store.isShared ? 2 : 1;
     this.#serverId = options.serverId;
     this.#settings = options.settings;
     this.#clock = options.clock;
@@ -109,15 +105,11 @@ export class Committer {
   }
 
   #schedule(): void {
-    if (this.#lanes >= this.#maxLanes) return;
-    this.#lanes++;
     // A turn of the event loop later: what arrives in the meantime joins the commit.
-    const lane = nextTurn().then(() => this.#lane());
-    this.#running.add(lane);
-    void lane.finally(() => this.#running.delete(lane));
+    this.#running ??= nextTurn().then(() => this.#loop());
   }
 
-  async #lane(): Promise<void> {
+  async #loop(): Promise<void> {
     while (this.#waitingCommands > 0) {
       await this.#commit();
       // One turn for the answers to leave before the next commit keeps the thread busy, one for the requests
@@ -126,7 +118,7 @@ export class Committer {
       await nextTurn();
       await nextTurn();
     }
-    this.#lanes--;
+    this.#running = null;
   }
 
   async #commit(): Promise<void> {
@@ -197,7 +189,7 @@ export class Committer {
   /** Runs what is queued, and refuses what comes after. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    while (this.#running !== null) await this.#running;
   }
 }
 

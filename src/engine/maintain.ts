@@ -74,10 +74,20 @@ async function endOverdue(context: BatchContext): Promise<number> {
   const overdue = await tx.overdueLeases(now, PER_ROUND);
   if (overdue.length === 0) return 0;
   await ledger.load(overdue.map((lease) => lease.jobId));
-  await tx.dropLeases(overdue.map((lease) => lease.jobId));
-  for (const lease of overdue) {
-    const job = ledger.get(lease.jobId);
-    if (job === undefined || !isHeld(job.state) || job.attempt !== lease.attempt) continue;
+  // Another server may have renewed or ended some of them before they were loaded.
+  const leases = new Map((await tx.leases(overdue.map(({ jobId }) => jobId))).map((one) => [one.jobId, one]));
+  const ended: number[] = [];
+  for (const { jobId } of overdue) {
+    const job = ledger.get(jobId);
+    const lease = leases.get(jobId);
+    if (lease === undefined) continue;
+    if (job === undefined || !isHeld(job.state) || job.attempt !== lease.attempt) {
+      ended.push(jobId);
+      continue;
+    }
+    const isOver = lease.expiresAt <= now || (lease.deadlineAt !== null && lease.deadlineAt <= now);
+    if (!isOver) continue;
+    ended.push(jobId);
     if (lease.expiresAt <= now) {
       await loseAttempt(context, job, `worker ${lease.workerId} was not heard from for ${job.leaseMs} ms`);
     } else {
@@ -85,6 +95,7 @@ async function endOverdue(context: BatchContext): Promise<number> {
       await failAttempt(context, job);
     }
   }
+  await tx.dropLeases(ended);
   return overdue.length;
 }
 

@@ -1,5 +1,6 @@
 /** Workers: registration and draining. */
 import { NotFoundError } from "../domain/errors.ts";
+import { isHeld } from "../domain/stateMachine.ts";
 import type { Worker } from "../domain/worker.ts";
 import type { StoredWorker } from "../store/store.ts";
 import { type BatchContext, each, type Handler } from "./batch.ts";
@@ -29,8 +30,7 @@ export const heartbeatWorkers: Handler<"heartbeatWorker"> = (context, requests) 
     const { tx, ledger, now, settings } = context;
     await load(context, id);
     await tx.touchWorkers([{ id, lastSeenAt: now }]);
-    const held = await allHeld(context, id);
-    await ledger.load(held);
+    const held = await loadHeld(context, id);
     const leases = await tx.leases(held);
     await tx.putLeases(
       leases.map((lease) => ({
@@ -62,8 +62,7 @@ export const deleteWorkers: Handler<"deleteWorker"> = (context, requests) =>
 
 /** Puts back every job that the worker holds. */
 async function giveBack(context: BatchContext, workerId: string): Promise<void> {
-  const held = await allHeld(context, workerId);
-  await context.ledger.load(held);
+  const held = await loadHeld(context, workerId);
   await context.tx.dropLeases(held);
   for (const id of held) {
     const job = context.ledger.get(id);
@@ -90,9 +89,15 @@ async function list({ tx, now, settings }: BatchContext, ids: readonly string[] 
   });
 }
 
-async function allHeld({ tx }: BatchContext, workerId: string): Promise<readonly number[]> {
+/** Loads the jobs that the worker holds; what another server ended before they were loaded is left out. */
+async function loadHeld({ tx, ledger }: BatchContext, workerId: string): Promise<readonly number[]> {
   const [held] = await tx.heldJobs([workerId], Number.MAX_SAFE_INTEGER);
-  return held?.jobIds ?? [];
+  const ids = held?.jobIds ?? [];
+  await ledger.load(ids);
+  return ids.filter((id) => {
+    const job = ledger.get(id);
+    return job !== undefined && job.workerId === workerId && isHeld(job.state);
+  });
 }
 
 async function load(context: BatchContext, id: string): Promise<Worker> {
