@@ -9,6 +9,8 @@ import { failAttempt, loseAttempt } from "./finishJobs.ts";
 
 /** Jobs handled by each part of one round. */
 const PER_ROUND = 500;
+/** Deletions must keep up with all that ends, in a round for each commit. */
+const DELETED_PER_ROUND = 1_000;
 /** How long a submission's idempotency key is remembered. */
 export const IDEMPOTENCY_KEEP_MS = 86_400_000;
 
@@ -114,8 +116,8 @@ async function deleteOld(context: BatchContext): Promise<number> {
   const { tx, ledger, now, settings } = context;
   let deleted = 0;
   for (const [state, keepMs] of keeps(settings)) {
-    if (keepMs === null || deleted >= PER_ROUND) continue;
-    const ids = await tx.finishedBefore(state, now - keepMs, PER_ROUND - deleted);
+    if (keepMs === null || deleted >= DELETED_PER_ROUND) continue;
+    const ids = await tx.finishedBefore(state, now - keepMs, DELETED_PER_ROUND - deleted);
     if (ids.length === 0) continue;
     await ledger.load(ids);
     if (state !== "succeeded") await giveUpDependents(context, ids);

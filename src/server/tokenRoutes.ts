@@ -23,7 +23,7 @@ const token = z.object({
     .string()
     .describe("Send it as `Authorization: Bearer`, or to WebSockets and event streams as `?access_token=`"),
   role: z.enum(KEY_ROLES),
-  expiresAt: z.iso.datetime(),
+  expiresAt: z.int().describe("Unix seconds, as in the token itself"),
 });
 
 /** The route that makes tokens. */
@@ -63,7 +63,7 @@ export function tokenRoutes({ keys, tokens, maxTokenLifetimeMs }: TokenRoutesOpt
         }
         const role = body.role ?? key?.role ?? "admin";
         const made = await tokens.issue(key, role, body.expiresInSeconds);
-        return created({ ...made, expiresAt: new Date(made.expiresAt).toISOString() });
+        return created({ ...made, expiresAt: Math.floor(made.expiresAt / 1_000) });
       },
     }),
   ];
