@@ -48,15 +48,16 @@ const MESSAGE_BYTES = 200;
 const MAX_TICK_MS = 100;
 /** 2024-01-01. */
 const EPOCH_MS = 1_704_067_200_000;
-/** So many numbers for each millisecond: no stream is that fast. */
-const SEQS_PER_MS = 4_096;
+/** So many numbers for each second: no stream is that fast, and two that begin together hardly ever meet. */
+const SEQS_PER_SECOND = 2 ** 24;
 
 /**
  * Where a stream begins to count. The time is in it, so that a number from before a restart, or from another
  * server, is never taken for one of this stream.
  */
 function firstSeq(): number {
-  return (Date.now() - EPOCH_MS) * SEQS_PER_MS + Math.floor(Math.random() * SEQS_PER_MS);
+  const seconds = Math.floor((Date.now() - EPOCH_MS) / 1_000);
+  return seconds * SEQS_PER_SECOND + Math.floor(Math.random() * SEQS_PER_SECOND);
 }
 
 export class Channel<D> {
