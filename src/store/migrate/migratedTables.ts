@@ -6,7 +6,7 @@
  */
 import { JOB_STATES } from "../../domain/job.ts";
 import { isFinal } from "../../domain/stateMachine.ts";
-import { stateCode } from "../sqlite/codes.ts";
+import { stateCode } from "../codes.ts";
 
 /** One table of the source. */
 export interface MigratedTable {

@@ -2,7 +2,7 @@
  * What never changes of jobs, kept in memory: a job that was claimed through this server is asked for again to be
  * renewed and finished, and then its own row alone has to be read. Ids are never given twice.
  */
-import type { ControlRow } from "../sqlite/rows.ts";
+import type { ControlRow } from "../rows.ts";
 
 /** Columns of `job_details` that control records hold. A name is told as it was when it was first read. */
 export const FACT_COLUMNS =

@@ -1,6 +1,6 @@
 /** Turns a filter on jobs into SQL: fixed pieces, values bound. */
 import type { JobState } from "../../domain/job.ts";
-import { dialectCode, kindCode, stateCode } from "../sqlite/codes.ts";
+import { dialectCode, kindCode, stateCode } from "../codes.ts";
 import type { JobQuery } from "../store.ts";
 import type { Parameter } from "./session.ts";
 

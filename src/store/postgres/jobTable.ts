@@ -1,7 +1,7 @@
 /** Jobs, as one transaction reads and writes them: their rows, what never changes of them, results and edges. */
 import type { Attempt, Job, JobState } from "../../domain/job.ts";
-import { dialectCode, stateCode } from "../sqlite/codes.ts";
-import { type AttemptRow, encodeEvent, toAttempt, toControl, toJob } from "../sqlite/rows.ts";
+import { dialectCode, stateCode } from "../codes.ts";
+import { type AttemptRow, encodeEvent, toAttempt, toControl, toJob } from "../rows.ts";
 import type { JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
 import { FACT_COLUMNS, HOT_COLUMNS, type HotRow, type JobFacts, type JobFactsCache } from "./jobFacts.ts";
 import { ADVISORY_LOCKS } from "./layout.ts";

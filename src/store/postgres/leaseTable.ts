@@ -1,5 +1,5 @@
 /** Leases, which all servers of a store share, and whose turn it is to look after them. */
-import { stateCode } from "../sqlite/codes.ts";
+import { stateCode } from "../codes.ts";
 import type { Lease } from "../store.ts";
 import { ADVISORY_LOCKS } from "./layout.ts";
 import type { Statements } from "./statements.ts";

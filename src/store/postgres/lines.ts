@@ -4,7 +4,7 @@
  */
 import type { JobState } from "../../domain/job.ts";
 import { isFinal } from "../../domain/stateMachine.ts";
-import { stateCode } from "../sqlite/codes.ts";
+import { stateCode } from "../codes.ts";
 import type { Head } from "../store.ts";
 import { HOT_COLUMNS, type HotRow } from "./jobFacts.ts";
 import type { Statements } from "./statements.ts";

@@ -16,7 +16,7 @@ import type {
 } from "../../domain/job.ts";
 import type { Project } from "../../domain/project.ts";
 import { isHeld } from "../../domain/stateMachine.ts";
-import { dialectCode, kindCode, stateCode, streamCode } from "../sqlite/codes.ts";
+import { dialectCode, kindCode, stateCode, streamCode } from "../codes.ts";
 import {
   type AttemptRow,
   decodeHistory,
@@ -29,7 +29,7 @@ import {
   toJob,
   toProject,
   toTask,
-} from "../sqlite/rows.ts";
+} from "../rows.ts";
 import {
   type JobQuery,
   type JobRef,

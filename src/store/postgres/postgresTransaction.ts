@@ -3,8 +3,8 @@ import type { Attempt, Job, JobRecord, JobState, LogChunk } from "../../domain/j
 import type { Project, Task } from "../../domain/project.ts";
 import type { Shape } from "../../domain/shape.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
-import { dialectCode, kindCode, stateCode, streamCode } from "../sqlite/codes.ts";
-import { readJson } from "../sqlite/rows.ts";
+import { dialectCode, kindCode, stateCode, streamCode } from "../codes.ts";
+import { readJson } from "../rows.ts";
 import type {
   Head,
   IdempotencyEntry,

@@ -1,6 +1,6 @@
 /** Projects and their tasks. Who names one holds it until the commit, so that it is not deleted in between. */
 import type { Project, Task } from "../../domain/project.ts";
-import { type ProjectRow, type TaskRow, toProject, toTask } from "../sqlite/rows.ts";
+import { type ProjectRow, type TaskRow, toProject, toTask } from "../rows.ts";
 import type { Statements } from "./statements.ts";
 import { numbers } from "./text.ts";
 

@@ -4,8 +4,8 @@
  * wait for each other's commits, and what is known here is never undone.
  */
 import { type Shape, shapeKey } from "../../domain/shape.ts";
-import { kindCode } from "../sqlite/codes.ts";
-import { type ShapeRow, toShape } from "../sqlite/rows.ts";
+import { kindCode } from "../codes.ts";
+import { type ShapeRow, toShape } from "../rows.ts";
 import type { StoredShape } from "../store.ts";
 import type { Parameter } from "./session.ts";
 import { numbers, texts } from "./text.ts";

@@ -1,7 +1,7 @@
 /** Workers as they registered, and what they have done. */
 import type { WorkerRegistration } from "../../domain/worker.ts";
-import { dialectCode } from "../sqlite/codes.ts";
-import { toWorker, type WorkerRow } from "../sqlite/rows.ts";
+import { dialectCode } from "../codes.ts";
+import { toWorker, type WorkerRow } from "../rows.ts";
 import type { StoredWorker } from "../store.ts";
 import type { Statements } from "./statements.ts";
 import { numbers, texts } from "./text.ts";

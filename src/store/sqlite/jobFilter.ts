@@ -1,7 +1,7 @@
 /** Turns a filter on jobs into SQL: fixed pieces, values bound. */
 import { JOB_STATES } from "../../domain/job.ts";
+import { dialectCode, kindCode, stateCode } from "../codes.ts";
 import type { JobQuery } from "../store.ts";
-import { dialectCode, kindCode, stateCode } from "./codes.ts";
 
 export interface JobFilterSql {
   /** What to read from: a table, with an index to walk where the planner would choose worse. */

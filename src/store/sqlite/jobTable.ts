@@ -7,9 +7,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import type { Attempt, Job, JobState } from "../../domain/job.ts";
 import { isHeld } from "../../domain/stateMachine.ts";
-import type { Head, JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
-import { dialectCode, stateCode } from "./codes.ts";
-import type { StoreMemory } from "./memory.ts";
+import { dialectCode, stateCode } from "../codes.ts";
 import {
   type AttemptRow,
   BOTH_COLUMNS,
@@ -22,7 +20,9 @@ import {
   toAttempt,
   toControl,
   toJob,
-} from "./rows.ts";
+} from "../rows.ts";
+import type { Head, JobControl, JobInsert, JobRef, JobUpdate, Transaction } from "../store.ts";
+import type { StoreMemory } from "./memory.ts";
 import type { ShapeTable } from "./shapeTable.ts";
 
 const READY = stateCode.encode("ready");

@@ -1,7 +1,7 @@
 /** Projects and their tasks. */
 import type { Database, Statement } from "bun:sqlite";
 import type { Project, Task } from "../../domain/project.ts";
-import { type ProjectRow, type TaskRow, toProject, toTask } from "./rows.ts";
+import { type ProjectRow, type TaskRow, toProject, toTask } from "../rows.ts";
 
 type Bind = string | number | null;
 

@@ -1,9 +1,9 @@
 /** Shapes, numbered once and kept in memory: there are few, and every job names one. */
 import type { Database, Statement } from "bun:sqlite";
 import { type Shape, shapeKey } from "../../domain/shape.ts";
+import { kindCode } from "../codes.ts";
+import { type ShapeRow, toShape } from "../rows.ts";
 import type { StoredShape } from "../store.ts";
-import { kindCode } from "./codes.ts";
-import { type ShapeRow, toShape } from "./rows.ts";
 
 const COLUMNS = "id, queue, kind, cpu, accelerators, memory_mb, requires";
 /** Kept shapes; beyond it the memory is emptied and filled again as shapes are asked for. */

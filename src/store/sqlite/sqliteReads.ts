@@ -20,16 +20,7 @@ import type {
 } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import { isHeld } from "../../domain/stateMachine.ts";
-import {
-  type JobQuery,
-  type JobRef,
-  MAX_RECENT_CHUNKS,
-  type StoredLogPage,
-  type StoreReads,
-  type TallyRow,
-} from "../store.ts";
-import { dialectCode, kindCode, stateCode, streamCode } from "./codes.ts";
-import { type JobFilterSql, jobFilters } from "./jobFilter.ts";
+import { dialectCode, kindCode, stateCode, streamCode } from "../codes.ts";
 import {
   type AttemptRow,
   decodeHistory,
@@ -43,7 +34,16 @@ import {
   toJob,
   toProject,
   toTask,
-} from "./rows.ts";
+} from "../rows.ts";
+import {
+  type JobQuery,
+  type JobRef,
+  MAX_RECENT_CHUNKS,
+  type StoredLogPage,
+  type StoreReads,
+  type TallyRow,
+} from "../store.ts";
+import { type JobFilterSql, jobFilters } from "./jobFilter.ts";
 import { ShapeTable } from "./shapeTable.ts";
 import { DATABASE_FILE } from "./sqliteStore.ts";
 

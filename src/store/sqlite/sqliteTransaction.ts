@@ -4,6 +4,7 @@ import type { Attempt, Job, JobRecord, JobState, LogChunk } from "../../domain/j
 import type { Project, Task } from "../../domain/project.ts";
 import type { Shape } from "../../domain/shape.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
+import { dialectCode, kindCode, stateCode, streamCode } from "../codes.ts";
 import type {
   Head,
   IdempotencyEntry,
@@ -17,7 +18,6 @@ import type {
   TallyChange,
   Transaction,
 } from "../store.ts";
-import { dialectCode, kindCode, stateCode, streamCode } from "./codes.ts";
 import { JobTable, readIds } from "./jobTable.ts";
 import { StoreMemory } from "./memory.ts";
 import { ProjectTable } from "./projectTable.ts";

@@ -4,9 +4,9 @@
  */
 import type { Database, Statement } from "bun:sqlite";
 import type { WorkerRegistration } from "../../domain/worker.ts";
+import { dialectCode } from "../codes.ts";
+import { toWorker, type WorkerRow } from "../rows.ts";
 import type { StoredWorker } from "../store.ts";
-import { dialectCode } from "./codes.ts";
-import { toWorker, type WorkerRow } from "./rows.ts";
 
 /** Workers kept in memory at the most. */
 const MAX_KNOWN = 10_000;

@@ -1,8 +1,8 @@
 /** Rows of the tables, and what they mean. */
-import type { Attempt, AttemptOutcome, Job, JobEvent, Json, JsonObject } from "../../domain/job.ts";
-import type { Project, Task } from "../../domain/project.ts";
-import { type JobControl, MAX_LISTED_RESULT_LENGTH, type StoredShape, type StoredWorker } from "../store.ts";
+import type { Attempt, AttemptOutcome, Job, JobEvent, Json, JsonObject } from "../domain/job.ts";
+import type { Project, Task } from "../domain/project.ts";
 import { dialectCode, kindCode, stateCode } from "./codes.ts";
+import { type JobControl, MAX_LISTED_RESULT_LENGTH, type StoredShape, type StoredWorker } from "./store.ts";
 
 export interface ControlRow {
   id: number;

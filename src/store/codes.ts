@@ -11,7 +11,7 @@ import {
   type JobState,
   LOG_STREAMS,
   type LogStream,
-} from "../../domain/job.ts";
+} from "../domain/job.ts";
 
 interface Code<Name extends string> {
   encode(name: Name): number;
