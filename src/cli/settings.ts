@@ -332,7 +332,7 @@ export const SETTINGS = {
     kind: integer("n", 0, 1_000),
     default: 3,
     description:
-      "How often a job submitted through Executr's API is put back because its executor vanished, before that counts as a failure.",
+      "How often a job submitted through Executr's API is put back because its executor vanished; the next time it fails, retries left or not.",
   }),
   shelbyNodeTimeoutMs: define({
     group: "server",
@@ -349,6 +349,13 @@ export const SETTINGS = {
     default: 2_000,
     description:
       "How long a ShelbyCompute job that was created without a script waits for one before nodes can take it without.",
+  }),
+  shelbyScriptKeepMs: define({
+    group: "server",
+    key: "shelby-script-keep-ms",
+    kind: durationMs(1),
+    default: 7 * 86_400_000,
+    description: "How long a ShelbyCompute script that was uploaded before its job waits for it.",
   }),
   shelbyOfferMs: define({
     group: "server",

@@ -2,8 +2,8 @@
  * What becomes of a job when an attempt ends without success.
  *
  * Two budgets are kept apart: `spent` counts attempts that failed by their own doing, up to `maxAttempts`;
- * `recoveries` counts leases that were lost, through no fault of the job, up to `maxRecoveries`. A lost
- * lease beyond the second budget is taken from the first.
+ * `recoveries` counts leases that were lost, through no fault of the job, up to `maxRecoveries`. What a lost
+ * lease beyond the second budget means is the promise of the API that the job came through.
  */
 
 export interface Budget {
@@ -20,6 +20,9 @@ export interface Verdict {
   readonly recoveries: number;
 }
 
+/** A lost lease beyond `maxRecoveries` is taken from `maxAttempts`, or ends the job however many of those are left. */
+export type BeyondRecoveries = "spends an attempt" | "fails the job";
+
 /** The attempt failed: exit code, time limit, a program that cannot be started. */
 export function afterFailure(budget: Budget): Verdict {
   const spent = budget.spent + 1;
@@ -27,9 +30,8 @@ export function afterFailure(budget: Budget): Verdict {
 }
 
 /** The worker vanished: its lease ran out, or it came back and said that the run was cut short. */
-export function afterLostLease(budget: Budget): Verdict {
-  if (budget.recoveries < budget.maxRecoveries) {
-    return { isRepeated: true, spent: budget.spent, recoveries: budget.recoveries + 1 };
-  }
-  return afterFailure(budget);
+export function afterLostLease(budget: Budget, beyond: BeyondRecoveries): Verdict {
+  const { spent, recoveries } = budget;
+  if (recoveries < budget.maxRecoveries) return { isRepeated: true, spent, recoveries: recoveries + 1 };
+  return beyond === "fails the job" ? { isRepeated: false, spent, recoveries } : afterFailure(budget);
 }

@@ -11,6 +11,7 @@
  * await engine.finish({ workerId: "w1", results: [{ id, attempt: 1, outcome: "succeeded", ... }] });
  * ```
  */
+import type { BeyondRecoveries } from "../domain/attempts.ts";
 import type {
   Attempt,
   DialectName,
@@ -189,6 +190,8 @@ export interface DocumentChange {
   readonly key: string;
   /** Null forgets it. */
   readonly value: JsonObject | null;
+  /** When it is forgotten by itself, soon after; absent or null is never. */
+  readonly expiresAt?: number | null;
 }
 
 export interface ProjectChange {
@@ -533,6 +536,8 @@ export interface EngineSettings {
   readonly timeLimitGraceMs: number;
   /** APIs whose jobs are counted by name in the figures. */
   readonly countedByName: readonly DialectName[];
+  /** What a lease lost beyond a job's `maxRecoveries` means, where an API promises something else than one attempt less. */
+  readonly beyondRecoveriesByDialect: Readonly<Partial<Record<DialectName, BeyondRecoveries>>>;
 }
 
 export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
@@ -551,4 +556,5 @@ export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   retryBackoffMaxMs: 3_600_000,
   timeLimitGraceMs: 10_000,
   countedByName: ["executr"],
+  beyondRecoveriesByDialect: { executr: "fails the job" },
 };

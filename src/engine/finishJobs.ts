@@ -189,13 +189,14 @@ export async function failAttempt(context: BatchContext, job: JobControl): Promi
 /** The worker vanished with the job. */
 export async function loseAttempt(context: BatchContext, job: JobControl, reason: string): Promise<void> {
   const { ledger, now } = context;
-  const verdict = afterLostLease(job);
+  const beyond = context.settings.beyondRecoveriesByDialect[job.dialect] ?? "spends an attempt";
+  const verdict = afterLostLease(job, beyond);
   context.counts.leasesLost++;
   job.error = reason;
   applyVerdict(job, verdict);
   if (!verdict.isRepeated) {
     end(job, now);
-    job.error = `${reason}; ${job.recoveries === 0 ? "no attempts are left" : recovered(job)}`;
+    job.error = `${reason}; ${whyLast(job)}`;
     await ledger.keepAttempt(job, "timeout");
     ledger.move(job, "failed", "lease lost", job.error);
     return;
@@ -205,9 +206,10 @@ export async function loseAttempt(context: BatchContext, job: JobControl, reason
   ledger.move(job, pendingState(job, now), "lease lost", reason);
 }
 
-function recovered({ recoveries }: JobControl): string {
-  const times = recoveries === 1 ? "once" : `${recoveries} times`;
-  return `the job was recovered ${times} already, and no attempts are left`;
+function whyLast({ recoveries, spent, maxAttempts }: JobControl): string {
+  const why = spent >= maxAttempts ? "and no attempts are left" : "which is the limit";
+  if (recoveries === 0) return spent >= maxAttempts ? "no attempts are left" : "no recovery is allowed";
+  return `the job was recovered ${recoveries === 1 ? "once" : `${recoveries} times`} already, ${why}`;
 }
 
 /** Given back unrun: nothing is counted. */

@@ -213,13 +213,40 @@ describe("retry", () => {
         (maxAttempts, maxRecoveries, ends) => {
           let budget = { spent: 0, recoveries: 0, maxAttempts, maxRecoveries };
           for (let attempt = 1; ; attempt++) {
-            const verdict = ends.next().value === true ? afterLostLease(budget) : afterFailure(budget);
+            const verdict =
+              ends.next().value === true ? afterLostLease(budget, "spends an attempt") : afterFailure(budget);
             budget = { ...budget, spent: verdict.spent, recoveries: verdict.recoveries };
             expect(attempt).toBeLessThanOrEqual(maxAttempts + maxRecoveries);
             if (!verdict.isRepeated) break;
           }
           expect(budget.spent).toBe(maxAttempts);
           expect(budget.recoveries).toBeLessThanOrEqual(maxRecoveries);
+        },
+      ),
+    );
+  });
+
+  test("never follows a lost lease beyond the cap where the API has it so, and is not used up by one", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 5 }),
+        fc.nat(5),
+        fc.infiniteStream(fc.boolean()),
+        (maxAttempts, maxRecoveries, ends) => {
+          let budget = { spent: 0, recoveries: 0, maxAttempts, maxRecoveries };
+          let lost = 0;
+          let failed = 0;
+          for (;;) {
+            const isLost = ends.next().value === true;
+            if (isLost) lost++;
+            else failed++;
+            const verdict = isLost ? afterLostLease(budget, "fails the job") : afterFailure(budget);
+            expect(verdict.isRepeated).toBe(lost <= maxRecoveries && failed < maxAttempts);
+            expect(verdict.spent).toBe(failed);
+            expect(verdict.recoveries).toBe(Math.min(lost, maxRecoveries));
+            if (!verdict.isRepeated) break;
+            budget = { ...budget, spent: verdict.spent, recoveries: verdict.recoveries };
+          }
         },
       ),
     );

@@ -96,6 +96,29 @@ test("after three recoveries the fourth lost attempt fails the job, with a messa
   expect((await api.get("/metrics")).text).toContain("\nexecutr_stale_jobs_recovered_total 3\n");
 });
 
+test("the cap on recoveries holds with retries left too: what is lost once more fails, and a failure uses up none", async () => {
+  await using server = await startTimed();
+  const { api } = server;
+  const id = await api.submit({ max_retries: 5 });
+  for (const worker of ["worker-1", "worker-2", "worker-3"]) {
+    expect(await api.claim(worker)).toBe(id);
+    await server.pass(LEASE_MS + 1);
+  }
+  expect(await api.claim("worker-1")).toBe(id);
+  expect((await api.fail(id)).body.status).toBe("pending");
+  await server.pass(MINUTE_MS);
+  expect(await api.claim("worker-4")).toBe(id);
+  await server.pass(LEASE_MS + 1);
+  const job = await api.job(id);
+  expect(job).toMatchObject({ status: "failed", executor_id: "worker-4" });
+  expect(job.attempts.map(({ status }) => status)).toEqual([
+    ...["timeout", "timeout", "timeout", "failed", "timeout"],
+  ]);
+  expect(job.error_message).toContain("recovered 3 times already, which is the limit");
+  await server.pass(10 * MINUTE_MS);
+  expect(await api.claim()).toBe("");
+});
+
 test("a failure with retries left is pending at once, claimable after a minute, doubled each time", async () => {
   await using server = await startTimed();
   const { api } = server;
