@@ -109,6 +109,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     executrMaxRecoveries: required("executrMaxRecoveries", s.executrMaxRecoveries),
     shelbyNodeTimeoutMs: required("shelbyNodeTimeoutMs", s.shelbyNodeTimeoutMs),
     shelbyScriptGraceMs: required("shelbyScriptGraceMs", s.shelbyScriptGraceMs),
+    shelbyScriptKeepMs: required("shelbyScriptKeepMs", s.shelbyScriptKeepMs),
     shelbyOfferMs: required("shelbyOfferMs", s.shelbyOfferMs),
     requireSignatures: required("requireSignatures", s.requireSignatures),
     retainSucceededMs: optional("retainSucceededMs", s.retainSucceededMs),

@@ -89,6 +89,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
       blobs,
       nodeTimeoutMs: values.shelbyNodeTimeoutMs,
       scriptGraceMs: values.shelbyScriptGraceMs,
+      scriptKeepMs: values.shelbyScriptKeepMs,
       offerMs: values.shelbyOfferMs,
       requiresSignatures: values.requireSignatures,
       onFault: (error) => logger.error({ err: error }, "a live stream failed"),

@@ -10,7 +10,7 @@ import { failAttempt, loseAttempt } from "./finishJobs.ts";
 /** Jobs handled by each part of one round. */
 const PER_ROUND = 500;
 /** Deletions must keep up with all that ends, in a round for each commit. */
-const DELETED_PER_ROUND = 1_000;
+const DELETED_PER_ROUND = 2_000;
 /** How long a submission's idempotency key is remembered. */
 export const IDEMPOTENCY_KEEP_MS = 86_400_000;
 
@@ -27,13 +27,14 @@ export const maintain: Handler<"maintain"> = (context, requests) =>
       await grantGrace(context),
       await endOverdue(context),
       await readyDue(context),
-      await deleteOld(context),
     ];
+    const deleted = await deleteOld(context);
     // Now and then is enough: when there is news of workers.
     if (seen.length > 0) await forgetWorkers(context);
     await context.tx.pruneIdempotency(context.now - IDEMPOTENCY_KEEP_MS, PER_ROUND);
+    await context.tx.pruneDocuments(context.now, PER_ROUND);
     await context.ledger.flush();
-    return { hasMore: handled.some((count) => count >= PER_ROUND), nextDueAt: await context.tx.nextDueAt() };
+    return { hasMore: handled.some((count) => count >= PER_ROUND) || deleted >= DELETED_PER_ROUND, nextDueAt: await context.tx.nextDueAt() };
   });
 
 async function forgetWorkers({ tx, now, settings }: BatchContext): Promise<void> {

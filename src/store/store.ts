@@ -240,14 +240,17 @@ export interface Transaction {
     attempts: readonly { readonly jobId: number; readonly attempt: number }[],
   ): Awaitable<readonly number[]>;
   insertRecords(records: readonly (Omit<JobRecord, "seq"> & { readonly jobId: number })[]): Awaitable<void>;
-  /** Puts or, where the value is null, deletes. */
+  /** Puts or, where the value is null, deletes. One without `expiresAt` stays until it is deleted. */
   putDocuments(
     documents: readonly {
       readonly collection: string;
       readonly key: string;
       readonly value: JsonObject | null;
+      readonly expiresAt?: number | null;
     }[],
   ): Awaitable<void>;
+  /** Deletes documents that expire before that time, at most so many, those first that expired first. */
+  pruneDocuments(before: number, limit: number): Awaitable<void>;
 
   upsertWorkers(
     workers: readonly (WorkerRegistration & { readonly isImplicit: boolean; readonly now: number })[],

@@ -606,6 +606,37 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await opened.reads.findDocument("c", "k")).toBeNull();
       });
 
+      test("documents that expire are pruned in their order, the others stay", async () => {
+        const put = (key: string, expiresAt?: number | null) =>
+          commit(async (tx) =>
+            tx.putDocuments([
+              { collection: "c", key, value: { key }, ...(expiresAt === undefined ? {} : { expiresAt }) },
+            ]),
+          );
+        const prune = (before: number, limit: number) => commit(async (tx) => tx.pruneDocuments(before, limit));
+        const left = async () => {
+          const found = await Promise.all(
+            ["later", "sooner", "never", "kept"].map(async (key) =>
+              (await opened.reads.findDocument("c", key)) === null ? [] : [key],
+            ),
+          );
+          return found.flat();
+        };
+        await put("later", 200);
+        await put("sooner", 100);
+        await put("never");
+        // Put again without: it stays.
+        await put("kept", 50);
+        await put("kept", null);
+        await prune(100, 10);
+        expect(await left()).toEqual(["later", "sooner", "never", "kept"]);
+        await prune(1_000, 1);
+        expect(await left()).toEqual(["later", "never", "kept"]);
+        await prune(1_000, 1);
+        await prune(1_000, 10);
+        expect(await left()).toEqual(["never", "kept"]);
+      });
+
       test("the newest output of an API is read across its jobs", async () => {
         const at = { attempt: 1, time: 7, stream: "stdout" as const };
         await commit(async (tx) => {

@@ -1,6 +1,6 @@
 /**
  * Uploaded scripts. The text lies among the artifacts; the job's spec names it. A script that comes before its job
- * waits under the job's id.
+ * waits under the job's id, for a time.
  */
 import { createHash } from "node:crypto";
 import { ConflictError, NotFoundError, StoreUnavailableError } from "../../domain/errors.ts";
@@ -16,6 +16,8 @@ export interface ScriptsOptions {
   readonly blobs: BlobStore;
   /** @throws NotFoundError for a job that is not one of this API */
   readonly findJob: (jobId: string) => Promise<Job>;
+  /** How long a script waits for its job. */
+  readonly keepMs: number;
 }
 
 const COLLECTION = "shelby.script";
@@ -24,11 +26,13 @@ export class Scripts {
   readonly #engine: Engine;
   readonly #blobs: BlobStore;
   readonly #findJob: ScriptsOptions["findJob"];
+  readonly #keepMs: number;
 
-  constructor({ engine, blobs, findJob }: ScriptsOptions) {
+  constructor({ engine, blobs, findJob, keepMs }: ScriptsOptions) {
     this.#engine = engine;
     this.#blobs = blobs;
     this.#findJob = findJob;
+    this.#keepMs = keepMs;
   }
 
   /**
@@ -40,7 +44,9 @@ export class Scripts {
     const upload = { ...rest, script: await this.#store(script) };
     const job = await this.#find(jobId);
     if (job !== null) return this.#bind(job, upload);
-    await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value: uploadToEngine(upload) }]);
+    const expiresAt = Date.now() + this.#keepMs;
+    const value = uploadToEngine(upload);
+    await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value, expiresAt }]);
     // It may have been created meanwhile, by somebody who did not see the script yet.
     await this.bindWaiting(jobId);
   }

@@ -42,7 +42,10 @@ export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
   const settings: ShelbySettings = { ...DEFAULT_SHELBY_SETTINGS, ...options };
   const views = new ShelbyViews({ engine, nodeTimeoutMs: settings.nodeTimeoutMs });
   const nodes = new Nodes({ engine });
-  const scripts = new Scripts({ engine, blobs, findJob: (jobId) => views.findJob(jobId) });
+  const scripts = new Scripts({
+    ...{ engine, blobs, keepMs: settings.scriptKeepMs },
+    findJob: (jobId) => views.findJob(jobId),
+  });
   const live = shelbyLive({ engine, views, limits, onFault });
   return {
     name: "shelby",

@@ -4,6 +4,8 @@ export interface ShelbySettings {
   readonly nodeTimeoutMs: number;
   /** How long a job that was created without a script waits for one before it is offered without. */
   readonly scriptGraceMs: number;
+  /** How long a script that was uploaded before its job waits for it. */
+  readonly scriptKeepMs: number;
   /** How long a job that a node was shown by a poll is shown to no other node. */
   readonly offerMs: number;
   /** Refuse acknowledgements without a signature under the node's handshake key. */
@@ -13,6 +15,7 @@ export interface ShelbySettings {
 export const DEFAULT_SHELBY_SETTINGS: ShelbySettings = {
   nodeTimeoutMs: 60_000,
   scriptGraceMs: 2_000,
+  scriptKeepMs: 7 * 86_400_000,
   offerMs: 3_000,
   requiresSignatures: false,
 };

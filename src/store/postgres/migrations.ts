@@ -299,4 +299,14 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
     `,
   },
+  {
+    version: 3,
+    sql: `
+      ALTER TABLE documents ADD COLUMN expires_at bigint;
+      CREATE INDEX documents_expiring ON documents (expires_at) WHERE expires_at IS NOT NULL;
+      -- Scripts that wait for their jobs: those of before get a week too.
+      UPDATE documents SET expires_at = (extract(epoch FROM now()) * 1000)::bigint + 604800000
+      WHERE collection = 'shelby.script';
+    `,
+  },
 ];

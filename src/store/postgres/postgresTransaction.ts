@@ -218,17 +218,24 @@ export class PostgresTransaction implements Transaction {
     );
   }
   putDocuments(documents: Parameters<Transaction["putDocuments"]>[0]): void {
-    for (const { collection, key, value } of documents) {
+    for (const { collection, key, value, expiresAt = null } of documents) {
       if (value === null) {
         this.#statements.write("DELETE FROM documents WHERE collection = $1 AND key = $2", [collection, key]);
       } else {
         this.#statements.write(
-          `INSERT INTO documents (collection, key, value) VALUES ($1, $2, $3)
-           ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value`,
-          [collection, key, JSON.stringify(value)],
+          `INSERT INTO documents (collection, key, value, expires_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+          [collection, key, JSON.stringify(value), expiresAt],
         );
       }
     }
+  }
+  pruneDocuments(before: number, limit: number): void {
+    this.#statements.write(
+      `DELETE FROM documents WHERE (collection, key) IN (
+         SELECT collection, key FROM documents WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`,
+      [before, limit],
+    );
   }
 
   upsertWorkers(

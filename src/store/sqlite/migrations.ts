@@ -185,4 +185,13 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE INDEX idempotency_age ON idempotency (created_at);
     `,
   },
+  {
+    version: 2,
+    sql: `
+      ALTER TABLE documents ADD COLUMN expires_at INTEGER;
+      CREATE INDEX documents_expiring ON documents (expires_at) WHERE expires_at IS NOT NULL;
+      -- Scripts that wait for their jobs: those of before get a week too.
+      UPDATE documents SET expires_at = unixepoch() * 1000 + 604800000 WHERE collection = 'shelby.script';
+    `,
+  },
 ];

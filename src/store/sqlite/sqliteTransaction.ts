@@ -34,7 +34,8 @@ export class SqliteTransaction implements Transaction {
   readonly #insertChunk: Statement<unknown, [number, number, number, number, number, string]>;
   readonly #lastChunk: Statement<{ seq: number | null }, [number, number]>;
   readonly #insertRecord: Statement<unknown, [number, number, number, string, string]>;
-  readonly #putDocument: Statement<unknown, [string, string, string]>;
+  readonly #putDocument: Statement<unknown, [string, string, string, number | null]>;
+  readonly #pruneDocuments: Statement<unknown, [number, number]>;
   readonly #deleteDocument: Statement<unknown, [string, string]>;
   readonly #findIdempotency: Statement<{ fingerprint: string; job_ids: string }, [string]>;
   readonly #insertIdempotency: Statement<unknown, [string, string, string, number]>;
@@ -59,8 +60,13 @@ export class SqliteTransaction implements Transaction {
       "INSERT INTO records (job_id, attempt, time, kind, data) VALUES (?, ?, ?, ?, ?)",
     );
     this.#putDocument = db.prepare(
-      "INSERT OR REPLACE INTO documents (collection, key, value) VALUES (?, ?, ?)",
+      "INSERT OR REPLACE INTO documents (collection, key, value, expires_at) VALUES (?, ?, ?, ?)",
     );
+    this.#pruneDocuments = db.prepare(`
+      DELETE FROM documents WHERE (collection, key) IN (
+        SELECT collection, key FROM documents INDEXED BY documents_expiring
+        WHERE expires_at < ? ORDER BY expires_at LIMIT ?
+      )`);
     this.#deleteDocument = db.prepare("DELETE FROM documents WHERE collection = ? AND key = ?");
     this.#findIdempotency = db.prepare("SELECT fingerprint, job_ids FROM idempotency WHERE key = ?");
     this.#insertIdempotency = db.prepare(
@@ -235,10 +241,13 @@ export class SqliteTransaction implements Transaction {
     }
   }
   putDocuments(documents: Parameters<Transaction["putDocuments"]>[0]): void {
-    for (const { collection, key, value } of documents) {
+    for (const { collection, key, value, expiresAt = null } of documents) {
       if (value === null) this.#deleteDocument.run(collection, key);
-      else this.#putDocument.run(collection, key, JSON.stringify(value));
+      else this.#putDocument.run(collection, key, JSON.stringify(value), expiresAt);
     }
+  }
+  pruneDocuments(before: number, limit: number): void {
+    this.#pruneDocuments.run(before, limit);
   }
 
   upsertWorkers(

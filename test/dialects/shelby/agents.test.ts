@@ -216,6 +216,21 @@ test("a script uploaded first is bound to the job created under its id", async (
   expect((await shelby.get("/api/jobs/fetch-script?jobId=j")).body.script).toBe("");
 });
 
+test("a script whose job does not come is forgotten after a time", async () => {
+  await using shelby = await startShelby({ dialect: { scriptKeepMs: 300 }, engine: { maintenanceMs: 20 } });
+  const waits = async (jobId: string) => (await shelby.engine.read.document("shelby.script", jobId)) !== null;
+  await shelby.post("/api/jobs/upload-script", { jobId: "early", script: "1" });
+  await shelby.post("/api/jobs/create", { jobId: "early", datasetName: "d" });
+  expect(await waits("early")).toBe(false);
+  for (const jobId of ["a", "b"]) await shelby.post("/api/jobs/upload-script", { jobId, script: "1" });
+  expect(await waits("a")).toBe(true);
+  await until(async () => !(await waits("a")) && !(await waits("b")), "the scripts are forgotten");
+  await shelby.post("/api/jobs/create", { jobId: "a", datasetName: "d" });
+  expect((await shelby.get("/api/jobs/fetch-script?jobId=a")).body.script).toBe("");
+  // A job has its script for as long as it is there.
+  expect((await shelby.get("/api/jobs/fetch-script?jobId=early")).body.script).toBe("1");
+});
+
 test("a script and its job that come at the same moment find each other", async () => {
   await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
   const ids = Array.from({ length: 30 }, (_, n) => `j${n}`);
