@@ -613,7 +613,8 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
               { collection: "c", key, value: { key }, ...(expiresAt === undefined ? {} : { expiresAt }) },
             ]),
           );
-        const prune = (before: number, limit: number) => commit(async (tx) => tx.pruneDocuments(before, limit));
+        const prune = (before: number, limit: number) =>
+          commit(async (tx) => tx.pruneDocuments(before, limit));
         const left = async () => {
           const found = await Promise.all(
             ["later", "sooner", "never", "kept"].map(async (key) =>
