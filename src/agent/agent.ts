@@ -24,6 +24,7 @@ import { attemptKey, Journal, type OpenAttempt } from "./journal.ts";
 import { LeaseKeeper } from "./leaseKeeper.ts";
 import { endLeftProcesses } from "./leftovers.ts";
 import { LogShipper } from "./logShipper.ts";
+import { thisMachine } from "./machine.ts";
 import { nodeKeyIn } from "./nodeKey.ts";
 import { Prefetch } from "./prefetch.ts";
 import { unknownHeldJobs } from "./reconcile.ts";
@@ -253,6 +254,7 @@ class Agent implements RunningAgent {
         queues: [...queues],
         kinds: [...kinds],
         publicKey: this.#nodeKey.publicKey,
+        machine: await thisMachine(),
       },
       { signal },
     );

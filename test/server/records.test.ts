@@ -71,6 +71,7 @@ test.each([
     "/records/0/data",
   ],
   ["POST", "/v1/workers", { id: "w", capacity, publicKey: "short" }, "/publicKey"],
+  ["POST", "/v1/workers", { id: "w", capacity, machine: { os: "Linux" } }, "/machine/platform"],
   ["GET", "/v1/jobs/1/records?limit=0", undefined, "limit"],
   ["GET", "/v1/jobs/1/records?kind=", undefined, "kind"],
   ["POST", "/v1/jobs", { kind: "script", spec: { script: { sha256: "x" } } }, "/spec/script/sha256"],

@@ -177,6 +177,21 @@ export interface WorkerRegistration {
   kinds?: JobKind[];
   /** Ed25519 public key by which the worker signs provenance: 32 bytes in base64. */
   publicKey?: string;
+  machine?: Machine;
+}
+
+/** The machine that a worker runs on. */
+export interface Machine {
+  /** Such as `Linux`. */
+  os: string;
+  /** The distribution or release, such as `Ubuntu 20.04`. */
+  platform: string;
+  /** Model of the processors; null where the system does not tell it. */
+  processor: string | null;
+  cores: number;
+  memoryMb: number;
+  /** Its GPUs in the order of their indexes, also those that it gives to no job. */
+  gpus: { name: string; memoryMb: number | null }[];
 }
 
 export interface Worker {
@@ -189,6 +204,8 @@ export interface Worker {
   kinds: JobKind[];
   /** Ed25519 public key by which it signs provenance; null when it has told none. */
   publicKey: string | null;
+  /** Null when it has told nothing of it. */
+  machine: Machine | null;
   state: "online" | "draining" | "offline";
   registeredAt: string;
   lastSeenAt: string;

@@ -1,4 +1,4 @@
-/** What jobs use of the machine's NVIDIA GPUs, as `nvidia-smi` tells it. */
+/** The machine's NVIDIA GPUs and what jobs use of them, as `nvidia-smi` tells it. */
 
 /** The GPUs at one moment. */
 export interface GpuFigures {
@@ -34,6 +34,37 @@ export async function machineGpus(nvidiaSmi: string): Promise<GpuFigures | null>
   ]);
   if (gpus === null) return null;
   return gpuFigures(gpus, apps ?? "");
+}
+
+/** A GPU of the machine. */
+export interface NamedGpu {
+  readonly name: string;
+  readonly memoryMb: number | null;
+}
+
+/** GPUs told of one machine. */
+const MAX_GPUS = 1_024;
+const MAX_NAME_CHARACTERS = 200;
+
+/** The GPUs in the order of their indexes; none where it does not answer as it should. */
+export async function namedGpus(nvidiaSmi: string): Promise<NamedGpu[]> {
+  const table = await query(nvidiaSmi, "--query-gpu=memory.total,name");
+  return table === null ? [] : gpuNames(table);
+}
+
+/** Reads a table of `memory, name` a line. */
+export function gpuNames(table: string): NamedGpu[] {
+  return table
+    .split("\n")
+    .flatMap((line) => {
+      const [, memory = "", name = ""] = /^([^,]*),(.*)$/.exec(line) ?? [];
+      const memoryMb = Number(memory.trim());
+      if (name.trim() === "") return [];
+      const isKnown = memory.trim() !== "" && Number.isSafeInteger(memoryMb) && memoryMb >= 0;
+      const shown = name.replaceAll("\0", " ").trim().slice(0, MAX_NAME_CHARACTERS).toWellFormed();
+      return [{ name: shown, memoryMb: isKnown ? memoryMb : null }];
+    })
+    .slice(0, MAX_GPUS);
 }
 
 /** Reads the two tables, each `a, b, c` a line; what a GPU does not tell stands as `[N/A]`. */

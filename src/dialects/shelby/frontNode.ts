@@ -1,5 +1,5 @@
 /** A node as ShelbyCompute's front ends see it: one of its own agents, or an agent of Yardmaster's. */
-import type { JsonObject } from "../../domain/job.ts";
+import type { Json, JsonObject } from "../../domain/job.ts";
 import type { Worker } from "../../domain/worker.ts";
 import { objectOr } from "./jobSpec.ts";
 import { QUEUE } from "./submission.ts";
@@ -31,16 +31,26 @@ export function frontNode(node: Worker, now: number, nodeTimeoutMs: number) {
 export function specsOf(node: Worker): JsonObject {
   if (node.dialect === "shelby") return objectOr(node.details.specs);
   const { cpu, accelerators, memoryMb } = node.capacity;
+  const machine = objectOr(node.details.machine);
+  const known = {
+    memoryMb: machine.memoryMb ?? (memoryMb === 0 ? null : memoryMb),
+    cores: machine.cores ?? cpu,
+  };
   return {
     cpuUsage: null,
     ramUsage: null,
-    totalRAM_GB: memoryMb === 0 ? null : Math.round((memoryMb / 1_024) * 10) / 10,
-    os: null,
-    platform: null,
-    processor: null,
-    cpuCount: cpu,
+    totalRAM_GB: gigabytes(known.memoryMb),
+    os: machine.os ?? null,
+    platform: machine.platform ?? null,
+    processor: machine.processor ?? null,
+    cpuCount: known.cores,
     gpuCount: accelerators,
+    gpuNames: Array.isArray(machine.gpus) ? machine.gpus.map((gpu) => objectOr(gpu).name ?? null) : null,
   };
+}
+
+function gigabytes(memoryMb: Json): number | null {
+  return typeof memoryMb === "number" ? Math.round((memoryMb / 1_024) * 10) / 10 : null;
 }
 
 /** Number of the node's GPUs; null where it does not tell. */

@@ -131,6 +131,7 @@ export function workerToWire(worker: Worker) {
     queues: worker.queues,
     kinds: worker.kinds,
     publicKey: typeof worker.details.publicKey === "string" ? worker.details.publicKey : null,
+    machine: worker.details.machine ?? null,
     state: worker.state,
     registeredAt: isoTime(worker.registeredAt),
     lastSeenAt: isoTime(worker.lastSeenAt),

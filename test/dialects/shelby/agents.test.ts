@@ -419,3 +419,23 @@ test("a worker of another API is not a node by its id", async () => {
   });
   expect((await shelby.get("/api/frontend/node-stats")).json).toMatchObject({ totalGpus: 2 });
 });
+
+test("an agent of Yardmaster is a node with the specs of its machine", async () => {
+  await using shelby = await startShelby();
+  const gpus = [{ name: "NVIDIA <b>H200</b>", memoryMb: 143_771 }];
+  await shelby.engine.registerWorker({
+    ...{ id: "agent", name: "agent", address: null, labels: {}, dialect: "yardmaster" },
+    ...{ capacity: { cpu: 4, accelerators: 1, memoryMb: 2_048 }, queues: ["*"], kinds: ["script"] },
+    details: {
+      machine: {
+        ...{ os: "Linux", platform: "Ubuntu 20.04", processor: "Intel(R) Xeon(R) Processor" },
+        ...{ cores: 16, memoryMb: 16_384, gpus },
+      },
+    },
+  });
+  expect((await shelby.get("/api/frontend/nodes")).body.nodes[0]?.specs).toEqual({
+    ...{ cpuUsage: null, ramUsage: null, totalRAM_GB: 16, os: "Linux", platform: "Ubuntu 20.04" },
+    ...{ processor: "Intel(R) Xeon(R) Processor", cpuCount: 16, gpuCount: 1 },
+    gpuNames: ["NVIDIA <b>H200</b>"],
+  });
+});

@@ -26,13 +26,16 @@ export function workerRoutes(engine: Engine, drainNews: DrainNews): Route[] {
         ...problems(415, 422, 503),
       },
       handler: async ({ body }) => {
-        const { publicKey, ...said } = body;
+        const { publicKey, machine, ...said } = body;
         const registered = await engine.registerWorker({
           ...said,
           name: body.name ?? body.id,
           address: body.address ?? null,
           dialect: "yardmaster",
-          details: publicKey === undefined ? {} : { publicKey },
+          details: {
+            ...(publicKey === undefined ? {} : { publicKey }),
+            ...(machine === undefined ? {} : { machine }),
+          },
         });
         drainNews.settled(body.id);
         const wire = workerToWire(registered.worker);

@@ -33,6 +33,23 @@ const publicKey = z
   .regex(/^[A-Za-z0-9+/]{43}=$/, "expected the 32 bytes of an Ed25519 public key in base64")
   .meta({ description: "Ed25519 public key by which the worker signs provenance: 32 bytes in base64." });
 
+const INT53_MAX = Number.MAX_SAFE_INTEGER;
+
+/** Stored with a worker as it came; see `machineOf` for the way back. */
+export const machine = z
+  .strictObject({
+    os: text(500, 1).meta({ example: "Linux" }),
+    platform: text(500, 1).meta({ description: "Distribution or release.", example: "Ubuntu 20.04" }),
+    processor: text(500).nullable().meta({ description: "Model of the processors." }),
+    cores: z.int().min(0).max(1_000_000),
+    memoryMb: z.int().min(0).max(INT53_MAX),
+    gpus: z
+      .array(z.strictObject({ name: text(200, 1), memoryMb: z.int().min(0).max(INT53_MAX).nullable() }))
+      .max(1_024)
+      .meta({ description: "By index, also those that it gives to no job." }),
+  })
+  .meta({ id: "Machine", description: "The machine that a worker runs on." });
+
 export const registration = z
   .strictObject({
     id: workerId,
@@ -43,6 +60,7 @@ export const registration = z
     queues: queues.default(["default"]),
     kinds: kinds.default(["command"]),
     publicKey: publicKey.optional(),
+    machine: machine.optional(),
   })
   .meta({ id: "WorkerRegistration" });
 
@@ -56,6 +74,7 @@ export const worker = z
     queues: z.array(z.string()),
     kinds: z.array(kind),
     publicKey: z.string().nullable(),
+    machine: machine.nullable(),
     state: z.enum(WORKER_STATES),
     registeredAt: time,
     lastSeenAt: time,
