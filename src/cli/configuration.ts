@@ -142,7 +142,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     agentMaxLogBytes: required("agentMaxLogBytes", s.agentMaxLogBytes),
     agentIsolation: required("agentIsolation", s.agentIsolation),
     agentIsolateKinds: optional("agentIsolateKinds", s.agentIsolateKinds),
-    agentJobNetwork: required("agentJobNetwork", s.agentJobNetwork),
+    agentJobNetwork: optional("agentJobNetwork", s.agentJobNetwork),
     agentBindReadOnly: required("agentBindReadOnly", s.agentBindReadOnly),
     agentBind: required("agentBind", s.agentBind),
     agentJobMaxMemoryMb: optional("agentJobMaxMemoryMb", s.agentJobMaxMemoryMb),

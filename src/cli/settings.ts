@@ -594,15 +594,17 @@ export const SETTINGS = {
     key: "agent.isolate-kind",
     kind: choices("kind", JOB_KINDS),
     default: null,
-    defaultText: "binary; with `--isolation required` every kind",
+    defaultText: "binary and script; with `--isolation required` every kind",
     description: "Kind of job to isolate. Can be given several times.",
   }),
-  agentJobNetwork: define<"allow" | "deny">({
+  agentJobNetwork: define<"allow" | "deny" | "install">({
     group: "agent",
     key: "agent.job-network",
-    kind: choice(["deny", "allow"]),
-    default: "deny",
-    description: "Network of isolated jobs: none, or the machine's.",
+    kind: choice(["deny", "install", "allow"]),
+    default: null,
+    defaultText: "install; with `--isolation required` deny",
+    description:
+      "Network of isolated jobs: none, the machine's while a script's requirements are installed, or the machine's.",
   }),
   agentBindReadOnly: define({
     group: "agent",
@@ -668,6 +670,7 @@ type NullableNames =
   | "agentCacheDir"
   | "agentStateDir"
   | "agentIsolateKinds"
+  | "agentJobNetwork"
   | "agentJobMaxMemoryMb"
   | "agentJobMaxProcesses"
   | "agentJobMaxCpuSeconds";

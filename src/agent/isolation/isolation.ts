@@ -201,15 +201,18 @@ export class Isolation {
     await this.#cgroups?.close();
   }
 
-  #sandboxOptions(sandbox: Sandbox, { launch, workspace, hasAccelerators, env }: ConfinedLaunch): string[] {
+  #sandboxOptions(sandbox: Sandbox, confined: ConfinedLaunch): string[] {
+    const { launch, workspace, hasAccelerators, env, step } = confined;
     if (Object.keys(env).length > MAX_VARIABLES) {
       throw new JobFault(`an isolated job may have ${MAX_VARIABLES} environment variables`, 126);
     }
     const cwd = resolve(workspace, launch.cwd);
     const accelerators = hasAccelerators ? acceleratorView() : { devices: [], folders: [] };
+    const joinsNetwork = step !== undefined && this.#settings.network === "install";
     const view: SandboxView = {
       ...sandbox.view,
-      readOnly: [...sandbox.view.readOnly, ...accelerators.folders],
+      hasNetwork: sandbox.view.hasNetwork || joinsNetwork,
+      readOnly: [...sandbox.view.readOnly, ...accelerators.folders, ...(joinsNetwork ? networkFiles() : [])],
       hidden: [...sandbox.view.hidden, ...hiddenPaths(sandbox.hide)],
       devices: [...sandbox.view.devices, ...accelerators.devices],
     };

@@ -10,8 +10,8 @@ import { JOB_KINDS, type JobKind } from "../../domain/job.ts";
 export const ISOLATION_MODES = ["auto", "required", "off"] as const;
 export type IsolationMode = (typeof ISOLATION_MODES)[number];
 
-/** Whether isolated jobs reach the network, or only themselves. */
-export const JOB_NETWORKS = ["deny", "allow"] as const;
+/** Whether isolated jobs reach the network, or only themselves; with `install` installers alone do, before their job starts. */
+export const JOB_NETWORKS = ["deny", "install", "allow"] as const;
 export type JobNetwork = (typeof JOB_NETWORKS)[number];
 
 /** Part of the agent's options. */
@@ -19,11 +19,11 @@ export interface IsolationOptions {
   /** Default `auto`. */
   isolation?: IsolationMode | undefined;
   /**
-   * Kinds of job to isolate. Default: with `auto` only `binary`, programs that come from elsewhere; a `command` names
-   * a program of the machine and as a rule needs its files. With `required` every kind.
+   * Kinds of job to isolate. Default: with `auto` those whose programs come from elsewhere, `binary` and `script`; a
+   * `command` names a program of the machine and as a rule needs its files. With `required` every kind.
    */
   isolateKinds?: readonly JobKind[] | undefined;
-  /** Network of isolated jobs; default `deny`. */
+  /** Network of isolated jobs; default `deny`, with `auto` `install`: else most scripts with requirements would fail. */
   jobNetwork?: JobNetwork | undefined;
   /** Absolute paths that isolated jobs may read besides the system. */
   bindReadOnly?: readonly string[] | undefined;
@@ -52,6 +52,9 @@ export interface IsolationSettings {
   readonly maxCpuSeconds: number | null;
 }
 
+/** What `auto` isolates: programs that come from elsewhere. */
+const FOREIGN_KINDS: readonly JobKind[] = ["binary", "script"];
+
 /**
  * Fills in the defaults.
  *
@@ -66,8 +69,8 @@ export function isolationSettings(options: IsolationOptions): IsolationSettings 
   };
   return {
     mode,
-    kinds: mode === "off" ? [] : (options.isolateKinds ?? (mode === "required" ? JOB_KINDS : ["binary"])),
-    network: options.jobNetwork ?? "deny",
+    kinds: mode === "off" ? [] : (options.isolateKinds ?? (mode === "required" ? JOB_KINDS : FOREIGN_KINDS)),
+    network: options.jobNetwork ?? (mode === "required" ? "deny" : "install"),
     bindReadOnly: existing("bindReadOnly", options.bindReadOnly ?? []),
     bind: existing("bind", options.bind ?? []),
     hide: options.hide ?? [],

@@ -61,7 +61,7 @@ export function agentCommand(): Command {
           usageEveryMs: values.agentUsageEveryMs,
           isolation: values.agentIsolation,
           isolateKinds: values.agentIsolateKinds ?? undefined,
-          jobNetwork: values.agentJobNetwork,
+          jobNetwork: values.agentJobNetwork ?? undefined,
           bindReadOnly: values.agentBindReadOnly.map((path) => resolve(path)),
           bind: values.agentBind.map((path) => resolve(path)),
           // The keys of a server on this machine, and the file that may hold ours.

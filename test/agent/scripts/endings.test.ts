@@ -106,7 +106,7 @@ sandboxTest(
     await using yard = await scriptYard();
     const wheels = await writeWheel(yard.folder, "tinylib", "1.0", "ANSWER = 42\n");
     await yard.agent({
-      ...{ usesUv: false, isolation: "required", isolateKinds: ["script"], jobNetwork: "allow" },
+      ...{ usesUv: false, isolation: "required", isolateKinds: ["script"], jobNetwork: "deny" },
       bindReadOnly: [wheels],
     });
     const body = "x\n1\n";
@@ -135,5 +135,46 @@ open("output/model.bin", "w").write("weights")
     expect(output).toContain("answer 42 x\n1\n");
     expect(output).not.toContain("WRITTEN");
     expect(output).toContain("state False");
+  },
+);
+
+sandboxTest(
+  "by default a script is isolated: its requirements come over the network, which it does not have itself",
+  async () => {
+    await using yard = await scriptYard();
+    const wheels = await writeWheel(yard.folder, "tinylib", "1.0", "ANSWER = 42\n");
+    const wheel = "tinylib-1.0-py3-none-any.whl";
+    const listing = `<a href="/files/${wheel}">${wheel}</a>`;
+    using index = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: ({ url }) =>
+        url.includes("/files/")
+          ? new Response(Bun.file(join(wheels, wheel)))
+          : new Response(listing, { headers: { "content-type": "text/html" } }),
+    });
+    const address = `http://127.0.0.1:${index.port}`;
+    const script = `
+import tinylib, urllib.request
+print("answer", tinylib.ANSWER)
+try:
+    urllib.request.urlopen(${JSON.stringify(address)}, timeout=5)
+    print("REACHED")
+except OSError as error:
+    print("refused", error)
+`;
+    const requirements = `--index-url ${address}/simple\ntinylib`;
+    const agent = await yard.agent({ usesUv: false });
+    const job = await yard.run(script, { requirements });
+    expect([job.error, job.state]).toEqual([null, "succeeded"]);
+    const output = await yard.output(job);
+    expect(output).toContain("answer 42\n");
+    expect(output).toContain("refused");
+    expect(output).not.toContain("REACHED");
+    await agent.stop();
+
+    await yard.agent({ usesUv: false, jobNetwork: "deny" });
+    const denied = await yard.run(script, { requirements: `${requirements}==1.0` });
+    expect(denied.error).toContain("the requirements cannot be installed");
   },
 );

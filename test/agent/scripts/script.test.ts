@@ -227,7 +227,9 @@ describe("requirements", () => {
     await using yard = await scriptYard();
     const wheels = await writeWheel(yard.folder, "tinylib", "1.2.3", "ANSWER = 42\n");
     const requirements = offlineRequirements(wheels, "tinylib  # the answer", "");
-    await Promise.all([yard.agent({ usesUv: false }), yard.agent({ usesUv: false })]);
+    // Where the machine isolates scripts, their installer sees no other folders.
+    const options = { usesUv: false, bindReadOnly: [wheels] };
+    await Promise.all([yard.agent(options), yard.agent(options)]);
     const script = 'import tinylib, sys\nprint("answer", tinylib.ANSWER, sys.prefix)\n';
     const jobs = await Promise.all([1, 2, 3].map(() => yard.run(script, { requirements })));
     expect(jobs.map(({ error }) => error)).toEqual([null, null, null]);
