@@ -35,6 +35,12 @@ function channelOf(limits: object = {}, kept = new KeptBytes(1_000_000)): Channe
   return channel;
 }
 
+/** Resolves when the reader was dropped. */
+async function ended(reader: Reader): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (reader.ends.length === 0 && Date.now() < deadline) await Bun.sleep(5);
+}
+
 function publish(channel: Channel<null>, count: number, text = ""): void {
   for (let n = 0; n < count; n++) channel.publish("x", 0, text, null);
   channel.flush();
@@ -75,49 +81,93 @@ test("who takes nothing for too long is dropped, also when nothing new comes", a
   reader.room = 0;
   channel.join(reader, channel.head);
   publish(channel, 1);
-  await channel.settled();
+  await ended(reader);
   expect(reader.ends).toEqual([[4408, expect.stringContaining("took nothing for 40 ms")]]);
 });
 
+test("nobody waits for a reader that is behind within what is kept", async () => {
+  const channel = channelOf();
+  const stalled = new Reader();
+  stalled.room = 0;
+  channel.join(stalled, channel.head);
+  channel.join(new Reader(), channel.head);
+  publish(channel, 10);
+  // Resolves at once: were it to wait, it would be for two seconds.
+  const before = performance.now();
+  await channel.trimmable();
+  expect(performance.now() - before).toBeLessThan(1_000);
+  expect([channel.size, stalled.ends]).toEqual([2, []]);
+});
+
 test("who trickles along while the others wait is dropped, alone it is not", async () => {
-  const channel = channelOf(
-    { slowReaderMs: 60, stalledReaderMs: 2_000, maxKeptMessages: 1_000_000, maxKeptBytes: 100_000_000 },
-    new KeptBytes(100_000_000),
-  );
+  const channel = channelOf({ slowReaderMs: 60, stalledReaderMs: 2_000 });
   const trickle = new Reader();
   trickle.room = 0;
   channel.join(trickle, channel.head);
-  publish(channel, 10_000);
+  for (let n = 0; n < 10_000; n++) channel.publish("x", 0, "", null);
+  channel.flush();
   const timer = setInterval(() => {
     trickle.room = 1;
     trickle.onRoom?.();
   }, 5);
   const alone = await Promise.race([
-    channel.settled().then(() => "settled"),
+    channel.trimmable().then(() => "room"),
     Bun.sleep(200).then(() => "waits"),
   ]);
   expect([alone, trickle.ends]).toEqual(["waits", []]);
   channel.join(new Reader(), channel.head);
-  const deadline = Date.now() + 10_000;
-  while (trickle.ends.length === 0 && Date.now() < deadline) await Bun.sleep(5);
+  await ended(trickle);
   clearInterval(timer);
   expect(trickle.ends).toEqual([[4408, expect.stringContaining("held up others")]]);
 });
 
-test("who takes nothing while the others wait is dropped sooner", async () => {
+test("who takes nothing while others wait is dropped sooner, also where most stand still", async () => {
   const channel = channelOf({ stalledReaderMs: 40 });
   const start = channel.head;
+  const stalled = Array.from({ length: 9 }, () => new Reader());
+  for (const reader of stalled) {
+    reader.room = 3;
+    channel.join(reader, start);
+  }
+  const quick = new Reader();
+  channel.join(quick, start);
+  for (let n = 0; n < 14; n++) channel.publish("x", 0, "", null);
+  channel.flush();
+  const before = performance.now();
+  await channel.trimmable();
+  expect(performance.now() - before).toBeLessThan(5_000);
+  for (const { ends } of stalled) {
+    expect(ends).toEqual([[4408, expect.stringContaining("took nothing for 40 ms, and held up others")]]);
+  }
+  expect([quick.seqs.length, quick.ends]).toEqual([14, []]);
+  channel.trim();
+  expect(channel.messages.length).toBe(10);
+});
+
+test("who comes does not wait for one that stands still, either", async () => {
+  const channel = channelOf({ stalledReaderMs: 40 });
   const stalled = new Reader();
   stalled.room = 0;
-  channel.join(stalled, start);
-  channel.join(new Reader(), start);
-  publish(channel, 1);
-  const before = performance.now();
-  await channel.settled();
-  expect(performance.now() - before).toBeLessThan(5_000);
-  expect(stalled.ends).toEqual([
-    [4408, expect.stringContaining("took nothing for 40 ms, and held up others")],
-  ]);
+  channel.join(stalled, channel.head);
+  for (let n = 0; n < 11; n++) channel.publish("x", 0, "", null);
+  channel.flush();
+  await channel.trimmable(() => true);
+  expect(stalled.ends).toEqual([[4408, expect.stringContaining("held up others")]]);
+});
+
+test("at the end each is ended when it has taken all, and waits for no other", async () => {
+  const channel = channelOf();
+  const [slow, quick] = [new Reader(), new Reader()];
+  slow.room = 3;
+  channel.join(slow, channel.head);
+  channel.join(quick, channel.head);
+  publish(channel, 8);
+  const ending = channel.endWhenTaken(1000, "over");
+  expect([slow.ends, quick.ends]).toEqual([[], [[1000, "over"]]]);
+  slow.room = 100;
+  slow.onRoom?.();
+  await ending;
+  expect([slow.seqs.length, slow.ends]).toEqual([8, [[1000, "over"]]]);
 });
 
 test("numbers of another stream, or of one before, are none of this one's", async () => {

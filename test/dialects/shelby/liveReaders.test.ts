@@ -33,6 +33,65 @@ test("a reader too slow is dropped with 4408 while others go on", async () => {
   expect(server.faults).toEqual([]);
 });
 
+test("most of the readers stand still, and the one who reads does not wait for them", async () => {
+  const stalledReaderMs = 300;
+  await using server = await startLive({ live: { stalledReaderMs, slowReaderMs: 60_000 } });
+  await server.submit("j");
+  await server.start("j");
+  const still = Array.from({ length: 5 }, () => server.listen("/ws/jobs/j/logs"));
+  const quick = server.listen("/ws/jobs/j/logs");
+  await Promise.all([...still, quick].map((listener) => listener.first("snapshot")));
+  for (const { socket } of still) socket.pause();
+  // A browser that reads an event stream no more.
+  const events = await fetch(`${server.url}/api/frontend/stream-logs/j`);
+  const total = 20_000;
+  let longestMs = 0;
+  let lastAtMs = performance.now();
+  quick.socket.addEventListener("message", () => {
+    longestMs = Math.max(longestMs, performance.now() - lastAtMs);
+    lastAtMs = performance.now();
+  });
+  for (let at = 0; at < total; at += 1_000) {
+    await server.log("j", ...Array.from({ length: 1_000 }, (_, n) => `${at + n} ${LINE}`));
+  }
+  await quick.nth("log", total);
+  expect(quick.lines).toEqual(Array.from({ length: total }, (_, n) => `${n} ${LINE}`));
+  expect(longestMs).toBeLessThan(20 * stalledReaderMs);
+  for (const { socket } of still) socket.resume();
+  for (const { closed } of still) {
+    expect(await closed).toEqual({ code: 4408, reason: expect.stringContaining("too slow") });
+  }
+  expect(await events.text()).toContain(": the reader is too slow");
+  await server.finish("j");
+  expect((await quick.closed).code).toBe(1000);
+  expect(server.faults).toEqual([]);
+});
+
+test("the end is told to all who read, and to who comes, while one stands still", async () => {
+  await using server = await startLive({
+    live: { slowReaderMs: 60_000, stalledReaderMs: 59_000, snapshotLines: 10 },
+  });
+  await server.submit("j");
+  await server.start("j");
+  using still = server.listen("/ws/jobs/j/logs");
+  using quick = server.listen("/ws/jobs/j/logs");
+  await Promise.all([still, quick].map((listener) => listener.first("snapshot")));
+  still.socket.pause();
+  const lines = Array.from({ length: 3_000 }, (_, n) => `${n} ${LINE}`);
+  await server.log("j", ...lines);
+  await quick.nth("log", lines.length);
+  await server.finish("j");
+  expect((await quick.closed).code).toBe(1000);
+  using late = server.listen("/ws/jobs/j/logs");
+  expect((await late.closed).code).toBe(1000);
+  expect(late.messages.map(({ type }) => type)).toEqual(["snapshot", "end"]);
+  using back = server.listen(`/ws/jobs/j/logs?after=${quick.messages.at(-2)?.seq}`);
+  expect((await back.closed).code).toBe(1000);
+  still.socket.resume();
+  expect((await still.closed).code).toBe(1000);
+  expect(still.lines).toEqual(lines);
+});
+
 test("one who reads alone and stops is dropped too, and nothing piles up", async () => {
   await using server = await startLive({
     live: { slowReaderMs: 200 },

@@ -2,7 +2,8 @@
  * The messages of one stream, made once for all who follow it, and the place of each follower in them.
  *
  * Nothing piles up: a follower takes messages as its reader does, and what it has not taken waits here, once
- * for all. Who takes nothing for too long, or falls behind what is kept, is dropped with a reason.
+ * for all. The others go on as long as that fits into what is kept. Who takes nothing for too long, or falls behind
+ * what is kept, is dropped with a reason.
  */
 import { CLOSE } from "../../socket.ts";
 import type { KeptBytes } from "./keptBytes.ts";
@@ -70,7 +71,15 @@ export class Channel<D> {
   #bytes = 0;
   #isWhole = true;
   #timer: Timer | null = null;
-  #settled: (() => void) | null = null;
+  /** Those whose next message is to be let go of, while that is waited for. */
+  readonly #blockers = new Set<Follower<D>>();
+  /** The last message that is to be let go of then. */
+  #blockedSeq = 0;
+  #unblocked: (() => void) | null = null;
+  #areOthersWaiting: () => boolean = () => false;
+  /** How followers end that have taken all; null as long as more may come. */
+  #ending: { readonly code: number; readonly reason: string } | null = null;
+  #allEnded: (() => void) | null = null;
 
   constructor(limits: ChannelLimits, kept: KeptBytes) {
     this.#limits = limits;
@@ -127,6 +136,8 @@ export class Channel<D> {
     follower.onRoom = null;
     this.#followers.delete(follower);
     this.#caughtUp(follower);
+    this.#outOfTheWay(follower);
+    if (this.#followers.size === 0) this.#allEnded?.();
   }
 
   /** Gives every follower what is new. */
@@ -136,18 +147,44 @@ export class Channel<D> {
     }
   }
 
-  /** Resolves when every follower has taken all, or was dropped. Those who hold up half of them are. */
-  async settled(): Promise<void> {
+  /**
+   * Resolves when `trim` lets go of nothing that a follower still needs. Those who are in its way for too long are
+   * dropped.
+   *
+   * @param areOthersWaiting says whether somebody waits who does not follow yet
+   */
+  async trimmable(areOthersWaiting: () => boolean = () => false): Promise<void> {
     for (const place of this.#followers.values()) place.heldMs = Math.max(0, place.heldMs - MAX_TICK_MS);
-    if (this.#laggards.size === 0) return;
+    const excess = this.#excess();
+    if (this.#laggards.size === 0 || excess === 0) return;
+    this.#blockedSeq = this.#head - this.#messages.length + excess;
+    for (const follower of this.#laggards) {
+      const place = this.#followers.get(follower);
+      if (place !== undefined && place.seq < this.#blockedSeq) this.#blockers.add(follower);
+    }
+    if (this.#blockers.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#settled = resolve;
+    this.#unblocked = resolve;
+    this.#areOthersWaiting = areOthersWaiting;
+    // Some may have stood still for long already.
+    this.#lookAtLaggards();
     await promise;
-    this.#settled = null;
+    this.#unblocked = null;
   }
 
   /** Lets go of what is over the limits, and drops the followers that still needed it. */
   trim(): void {
+    const drop = this.#excess();
+    if (drop === 0) return;
+    this.#isWhole = false;
+    let bytes = 0;
+    for (const message of this.#messages.splice(0, drop)) bytes += sizeOf(message);
+    this.#count(-bytes);
+    for (const follower of this.#laggards) this.#pump(follower);
+  }
+
+  /** How many messages are over the limits. */
+  #excess(): number {
     const { maxKeptMessages, maxKeptBytes } = this.#limits;
     const maxBytes = Math.min(maxKeptBytes, this.#kept.share);
     let drop = Math.max(0, this.#messages.length - maxKeptMessages);
@@ -157,11 +194,18 @@ export class Channel<D> {
       bytes -= sizeOf(this.#messages[drop]);
       drop++;
     }
-    if (drop === 0) return;
-    this.#isWhole = false;
-    this.#messages.splice(0, drop);
-    this.#count(bytes - this.#bytes);
-    for (const follower of this.#laggards) this.#pump(follower);
+    return drop;
+  }
+
+  /** No more messages come: ends every follower when it has taken all. Resolves when none is left. */
+  async endWhenTaken(code: number, reason: string): Promise<void> {
+    this.#ending = { code, reason };
+    for (const [follower, place] of [...this.#followers]) this.#endIfTaken(follower, place);
+    if (this.#followers.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#allEnded = resolve;
+    await promise;
+    this.#allEnded = null;
   }
 
   /** Ends all followers. */
@@ -188,9 +232,18 @@ export class Channel<D> {
     const taken = from === this.#messages.length ? 0 : follower.take(this.#messages, from);
     place.seq += taken;
     if (taken > 0) place.movedAtMs = performance.now();
-    if (place.seq === this.#head) this.#caughtUp(follower);
+    if (place.seq >= this.#blockedSeq) this.#outOfTheWay(follower);
+    if (place.seq === this.#head) {
+      this.#caughtUp(follower);
+      this.#endIfTaken(follower, place);
+    }
     // It may have ended while it took.
     else if (this.#followers.has(follower)) this.#fellBehind(follower, place);
+  }
+
+  #endIfTaken(follower: Follower<D>, { seq }: Place): void {
+    if (this.#ending === null || seq !== this.#head || !this.#followers.has(follower)) return;
+    this.#drop(follower, this.#ending.code, this.#ending.reason);
   }
 
   #fellBehind(follower: Follower<D>, place: Place): void {
@@ -204,7 +257,10 @@ export class Channel<D> {
     if (!this.#laggards.delete(follower) || this.#laggards.size > 0) return;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    this.#settled?.();
+  }
+
+  #outOfTheWay(follower: Follower<D>): void {
+    if (this.#blockers.delete(follower) && this.#blockers.size === 0) this.#unblocked?.();
   }
 
   get #tickMs(): number {
@@ -214,13 +270,16 @@ export class Channel<D> {
 
   #lookAtLaggards(): void {
     const { slowReaderMs, stalledReaderMs } = this.#limits;
-    const areMostWaiting = this.#settled !== null && this.#laggards.size * 2 <= this.#followers.size;
+    // Who reads all the time may be slow as long as most are: somebody is always the fastest.
+    const areMostWaiting = this.#blockers.size * 2 <= this.#followers.size;
+    const isAnyWaiting = this.#blockers.size < this.#followers.size || this.#areOthersWaiting();
     for (const follower of [...this.#laggards]) {
       const place = this.#followers.get(follower);
       if (place === undefined) continue;
-      if (areMostWaiting) place.heldMs += this.#tickMs;
+      const isInTheWay = this.#blockers.has(follower);
+      if (isInTheWay && areMostWaiting) place.heldMs += this.#tickMs;
       const stillMs = performance.now() - place.movedAtMs;
-      if (areMostWaiting && stillMs > stalledReaderMs && stalledReaderMs < slowReaderMs) {
+      if (isInTheWay && isAnyWaiting && stillMs > stalledReaderMs && stalledReaderMs < slowReaderMs) {
         this.#drop(
           follower,
           CLOSE.tooSlow,

@@ -1,8 +1,8 @@
 /** Limits and timers of ShelbyCompute's live streams; each has its unit in its name. */
 export interface LiveLimits {
-  /** A reader that took nothing for so long, or held up the others for so long, is dropped. */
+  /** A reader that took nothing for so long, or held up half of the others for so long, is dropped. */
   readonly slowReaderMs: number;
-  /** The same for a reader for which at least half of the others wait. */
+  /** A reader that took nothing for so long while others wait for it is dropped. */
   readonly stalledReaderMs: number;
   /** Messages kept of one stream for those who come back. */
   readonly maxKeptMessages: number;

@@ -80,8 +80,15 @@ export class LogHub {
     return !this.#isRunning;
   }
 
+  /** All was told: only those go on here who come back for the rest of it. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Says whether the follower finds here what it wants, the log being followed. */
-  serves({ from }: LogFollower): boolean {
+  serves(follower: LogFollower): boolean {
+    const { from } = follower;
+    if (this.#isOver) return this.canResume(follower);
     return from === null || "seq" in from || this.#covers(from);
   }
 
@@ -94,6 +101,8 @@ export class LogHub {
 
   /** Adds a follower; it hears of everything, its own end included, by its methods. */
   join(follower: LogFollower): void {
+    // Those who are there still read: who comes does not wait for them.
+    if (this.#isOver && this.#isRunning) return this.#goOnAtEnd(follower);
     this.#pending.push(follower);
     this.#wake?.abort();
     if (!this.#isRunning) void this.#run();
@@ -157,7 +166,7 @@ export class LogHub {
     else await this.#advance(this.#cursor);
     // Before anything is let go of: somebody may have come for it.
     if (this.#pending.length > 0) await this.#admit();
-    await this.#channel.settled();
+    await this.#channel.trimmable(() => this.#pending.length > 0);
     this.#channel.trim();
   }
 
@@ -278,28 +287,26 @@ export class LogHub {
 
   /** The job is final and its log was read to the end. */
   async #finish(): Promise<void> {
-    const { views, clock, onLate } = this.#options;
+    const { views, clock } = this.#options;
     this.#publish(this.#assembler.rest());
     const status = views.status(this.#state);
     this.#channel.publish("end", clock(), { status }, { status });
     this.#isOver = true;
     this.#channel.flush();
-    await this.#channel.settled();
+    await this.#replay();
     this.#channel.trim();
-    this.#channel.endAll(CLOSE.normal, "the job has ended");
-    for (const follower of this.#pending.splice(0)) onLate(follower);
   }
 
   /** The log has ended; those who come back get the rest of it. */
   async #replay(): Promise<void> {
-    for (const follower of this.#pending.splice(0)) {
-      const { from } = follower;
-      if (this.canResume(follower) && from !== null && "seq" in from) this.#channel.join(follower, from.seq);
-      else this.#options.onLate(follower);
-    }
-    await this.#channel.settled();
-    this.#channel.endAll(CLOSE.normal, "the job has ended");
-    for (const follower of this.#pending.splice(0)) this.#options.onLate(follower);
+    for (const follower of this.#pending.splice(0)) this.#goOnAtEnd(follower);
+    await this.#channel.endWhenTaken(CLOSE.normal, "the job has ended");
+  }
+
+  #goOnAtEnd(follower: LogFollower): void {
+    const { from } = follower;
+    if (this.canResume(follower) && from !== null && "seq" in from) this.#channel.join(follower, from.seq);
+    else this.#options.onLate(follower);
   }
 
   #endAll(code: number, reason: string): void {

@@ -61,14 +61,15 @@ export class LogHubs {
     const { engine, views, limits, kept, clock, onFault } = this.#options;
     const shared = this.#hubs.get(jobId);
     // One that is being followed stays; who wants what it no longer has reads for itself.
-    const isApart = shared !== undefined && !shared.isIdle;
+    const isApart = shared !== undefined && !shared.isIdle && !shared.isOver;
     const hub = new LogHub({
       ...{ job, engine, watch: this.#watch, views, limits, kept, clock, onFault },
       onLate: (late) => void this.#rejoin(jobId, late),
       onIdle: () => (isApart ? hub.close() : this.#linger(jobId, hub)),
     });
     if (isApart) return hub;
-    shared?.close();
+    // One whose last readers still read closes by itself.
+    if (shared?.isIdle === true) shared.close();
     this.#hubs.set(jobId, hub);
     return hub;
   }
