@@ -228,7 +228,7 @@ export const SETTINGS = {
     key: "max-open-sockets",
     kind: integer("n", 1, MAX_COUNT),
     default: 10_000,
-    description: "WebSockets open at one time; more are refused.",
+    description: "WebSockets, event streams and followed logs open at one time, together; more are refused.",
   }),
   rateLimitPerMinute: define({
     group: "server",

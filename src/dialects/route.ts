@@ -74,6 +74,12 @@ export interface Call {
   readJson(options?: BodyOptions): Promise<JsonBody>;
   /** Enters the request among those that the server ends when it closes. */
   live(): LiveRequest;
+  /**
+   * The same for an answer that is a stream for as long as its reader follows: counted with the WebSockets.
+   *
+   * @throws OverloadedError when there is no room for one more
+   */
+  stream(): LiveRequest;
 }
 
 /** A request that fits the route's schemas. */

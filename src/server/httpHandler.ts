@@ -152,6 +152,10 @@ class HttpCall implements Call {
   live(): LiveRequest {
     return this.#live.enter(this.request);
   }
+
+  stream(): LiveRequest {
+    return this.#live.enterStream(this.request);
+  }
 }
 
 /** Browsers set this header for every event stream, and cannot set one for a key. */

@@ -1,9 +1,15 @@
 /** The long polls and streams that are open, so that a closing server can end them. */
 import type { LiveRequest } from "../dialects/route.ts";
+import type { OpenStreams } from "./sockets/openStreams.ts";
 
 export class LiveRequests {
   readonly #open = new Set<AbortController>();
+  readonly #streams: OpenStreams;
   #isClosing = false;
+
+  constructor(streams: OpenStreams) {
+    this.#streams = streams;
+  }
 
   /** Number of requests that are open. */
   get size(): number {
@@ -28,6 +34,23 @@ export class LiveRequests {
       controller.abort();
     };
     return { signal: controller.signal, done, abort };
+  }
+
+  /**
+   * Enters a request whose answer is a stream that lasts.
+   *
+   * @throws OverloadedError when there is no room for one more
+   */
+  enterStream(request: Request): LiveRequest {
+    const leave = this.#streams.enter();
+    const live = this.enter(request);
+    const left = (end: () => void) => () => {
+      leave();
+      end();
+    };
+    live.signal.addEventListener("abort", leave);
+    if (live.signal.aborted) leave();
+    return { signal: live.signal, done: left(live.done), abort: left(live.abort) };
   }
 
   /** Ends all of them, and every one that comes later. */

@@ -46,7 +46,7 @@ export class Metrics {
     this.#queuedCommands = gauge("queued_commands", "Commands that wait in memory to be committed");
     this.#queuedBytes = gauge("queued_bytes", "Size of the commands that wait in memory");
     this.#storeBytes = gauge("store_bytes", "Size of the store");
-    this.#openSockets = gauge("open_sockets", "WebSockets that are open");
+    this.#openSockets = gauge("open_sockets", "WebSockets, event streams and followed logs that are open");
     this.#httpRequests = counter("http_requests_total", "Requests", ["method", "route", "status"]);
     collectDefaultMetrics({ register: this.#registry });
     for (const name of NOT_OF_THIS_RUNTIME) this.#registry.removeSingleMetric(name);
@@ -61,7 +61,7 @@ export class Metrics {
     this.#routes = routes;
   }
 
-  /** Says how many WebSockets are open. */
+  /** Says how many WebSockets and streams are open. */
   observeSockets(count: () => number): void {
     this.#socketCount = count;
   }

@@ -30,6 +30,7 @@ import { Metrics } from "./metrics.ts";
 import { operationRoutes } from "./operationRoutes.ts";
 import { Router } from "./router.ts";
 import type { Connection } from "./sockets/connection.ts";
+import { OpenStreams } from "./sockets/openStreams.ts";
 import { Sockets } from "./sockets/sockets.ts";
 import { tokenRoutes } from "./tokenRoutes.ts";
 
@@ -124,11 +125,12 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   }
 
   const router = new Router(dialects);
-  const live = new LiveRequests();
+  const streams = new OpenStreams(limits.maxOpenSockets);
+  const live = new LiveRequests(streams);
   const gate = new Gate(keys, tokens, limiter);
   const handler = new HttpHandler({ router, limits, live, logger, gate, cors });
-  const sockets = new Sockets({ dialects, limits, gate, cors, logger });
-  metrics.observeSockets(() => sockets.size);
+  const sockets = new Sockets({ dialects, limits, gate, cors, logger, streams });
+  metrics.observeSockets(() => streams.size);
   metrics.observe([...router.targets.map((target) => target.times), handler.unmatched]);
 
   const hosts = new AllowedHosts([...(access.allowedHosts ?? []), ...options.listen.map(({ host }) => host)]);

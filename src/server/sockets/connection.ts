@@ -26,6 +26,8 @@ export interface ConnectionOptions {
   /** Says whether the caller's key still lets it in. */
   readonly mayGoOn: () => boolean;
   readonly limits: ConnectionLimits;
+  /** Called when it is gone. */
+  readonly leave: () => void;
 }
 
 /** RFC 6455 gives the reason 123 bytes. */
@@ -41,6 +43,7 @@ export class Connection implements SocketConnection {
   onRoom: (() => void) | null = null;
   onEnd: (() => void) | null = null;
   readonly #limits: ConnectionLimits;
+  readonly #leave: () => void;
   #socket: ServerWebSocket<Connection> | null = null;
   #isClosing = false;
   #graceTimer: Timer | null = null;
@@ -53,6 +56,7 @@ export class Connection implements SocketConnection {
     this.refusal = options.refusal;
     this.mayGoOn = options.mayGoOn;
     this.#limits = options.limits;
+    this.#leave = options.leave;
   }
 
   /** The handshake is done. */
@@ -69,6 +73,7 @@ export class Connection implements SocketConnection {
   ended(): void {
     this.#isClosing = true;
     this.#socket = null;
+    this.#leave();
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
     const { onEnd } = this;
     this.onRoom = null;

@@ -15,11 +15,12 @@ import { refuseForeignPage } from "../access/foreignPage.ts";
 import type { Gate } from "../access/gate.ts";
 import { closingFor } from "./closing.ts";
 import { Connection, type ConnectionLimits, type Refusal } from "./connection.ts";
+import { FULL_RETRY_AFTER_MS, type OpenStreams } from "./openStreams.ts";
 import { type SocketMatch, SocketPaths } from "./socketPaths.ts";
 
 /** Limits of the WebSockets of one server. */
 export interface SocketLimits extends ConnectionLimits {
-  /** Sockets open at one time; more are refused with 503. */
+  /** WebSockets, event streams and followed logs open at one time; more are refused with 503. */
   readonly maxOpenSockets: number;
   /** A peer that answers no ping for so long is gone. */
   readonly socketIdleTimeoutMs: number;
@@ -38,8 +39,6 @@ export const DEFAULT_SOCKET_LIMITS: SocketLimits = {
   socketCloseGraceMs: 5_000,
 };
 
-/** What a client is told that came when there was no room. */
-const FULL_RETRY_AFTER_MS = 5_000;
 const INTERNAL: Refusal = {
   code: CLOSE.internal,
   reason: "something went wrong in the server; its log has the cause",
@@ -51,14 +50,14 @@ export interface SocketsOptions {
   readonly gate: Gate;
   readonly cors: Cors | null;
   readonly logger: Logger;
+  /** Counts them, with all else that lasts. */
+  readonly streams: OpenStreams;
 }
 
 export class Sockets {
   readonly #paths: SocketPaths;
   readonly #options: SocketsOptions;
   readonly #open = new Set<Connection>();
-  /** Handshakes under way: they count as open. */
-  #arriving = 0;
   #isClosing = false;
   readonly #timer: Timer;
 
@@ -67,11 +66,6 @@ export class Sockets {
     this.#paths = new SocketPaths(options.dialects);
     this.#timer = setInterval(() => this.#check(), options.limits.socketCheckMs);
     this.#timer.unref();
-  }
-
-  /** Sockets that are open. */
-  get size(): number {
-    return this.#open.size;
   }
 
   /** The WebSocket that a request asks for; null for every other request. */
@@ -88,26 +82,27 @@ export class Sockets {
     { route, dialect, params }: SocketMatch,
     server: Server<Connection>,
   ): Promise<Response | undefined> {
-    const { limits, cors, logger } = this.#options;
+    const { limits, cors, logger, streams } = this.#options;
+    let leave: () => void;
     try {
       refuseForeignPage(request, cors);
-      this.#refuseWhenFull();
+      if (this.#isClosing) throw new OverloadedError("this server is closing", FULL_RETRY_AFTER_MS);
+      leave = streams.enter();
     } catch (error) {
       return dialect.errors(error);
     }
-    this.#arriving++;
     try {
       const { search, token } = splitUrlToken(queryOf(request.url));
       const { role, refusal, mayGoOn } = await this.#admit(request, route.access ?? "read", server, token);
       const query = new URLSearchParams(search);
-      const connection = new Connection({ route, params, query, role, refusal, mayGoOn, limits });
+      const connection = new Connection({ route, params, query, role, refusal, mayGoOn, limits, leave });
       if (server.upgrade(request, { data: connection })) return undefined;
+      leave();
       return notAHandshake();
     } catch (error) {
+      leave();
       logger.error({ path: pathOf(request.url), err: error }, "WebSocket failed");
       return dialect.errors(error);
-    } finally {
-      this.#arriving--;
     }
   }
 
@@ -125,14 +120,6 @@ export class Sockets {
       if (refusal === null) throw error;
       return { role: "anonymous" as const, mayGoOn: () => true, refusal };
     }
-  }
-
-  #refuseWhenFull(): void {
-    const { maxOpenSockets } = this.#options.limits;
-    if (this.#isClosing) throw new OverloadedError("this server is closing", FULL_RETRY_AFTER_MS);
-    if (this.#open.size + this.#arriving < maxOpenSockets) return;
-    const message = `this server holds ${maxOpenSockets} WebSockets, which is the most; try again later`;
-    throw new OverloadedError(message, FULL_RETRY_AFTER_MS);
   }
 
   /** What `Bun.serve` calls. */

@@ -176,3 +176,51 @@ test("a client that goes away, and a server that closes, end the stream", async 
   await closing;
   expect(server.faults).toEqual([]);
 });
+
+test("WebSockets, event streams and followed logs share one bound; over it they are 503 until one ends", async () => {
+  await using server = await startLive({ limits: { maxOpenSockets: 3 } });
+  await server.submit("j");
+  await server.start("j");
+  const { id } = await server.engine.read.job("j");
+  const abort = new AbortController();
+  using socket = server.listen("/ws/jobs/j/logs");
+  await socket.first("snapshot");
+  const stream = await Events.open(server, "j");
+  const native = `${server.url}/v1/jobs/${id}/log?follow=true`;
+  const followed = await fetch(native, { signal: abort.signal });
+  expect([stream.response.status, followed.status]).toEqual([200, 200]);
+
+  const ask = async (url: string) => {
+    const response = await fetch(url);
+    const { status, headers } = response;
+    await response.body?.cancel();
+    return [status, headers.get("retry-after")];
+  };
+  const events = `${server.url}/api/frontend/stream-logs/j`;
+  for (const url of [events, native]) expect(await ask(url)).toEqual([503, "5"]);
+  using refused = server.listen("/ws/jobs/j/logs");
+  expect((await refused.closed).code).toBe(1006);
+  // What does not last is not counted.
+  expect((await ask(`${server.url}/v1/jobs/${id}/log`))[0]).toBe(200);
+
+  const isFree = async () => (await ask(events))[0] === 200;
+  const untilFree = async (what: string) => {
+    const deadline = Date.now() + 10_000;
+    while (!(await isFree())) {
+      if (Date.now() > deadline) throw new Error(`still full after the end of ${what}`);
+      await Bun.sleep(10);
+    }
+  };
+  await stream[Symbol.asyncDispose]();
+  await untilFree("the event stream");
+  await using again = await Events.open(server, "j");
+  expect(again.response.status).toBe(200);
+  abort.abort();
+  await untilFree("the followed log");
+  await server.finish("j");
+  await again.take(100);
+  expect((await socket.closed).code).toBe(1000);
+  await untilFree("the job");
+  expect(await (await fetch(`${server.url}/metrics`)).text()).toContain("\nyardmaster_open_sockets 0\n");
+  expect(server.faults).toEqual([]);
+});

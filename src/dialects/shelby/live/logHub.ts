@@ -102,7 +102,10 @@ export class LogHub {
   /** Adds a follower; it hears of everything, its own end included, by its methods. */
   join(follower: LogFollower): void {
     // Those who are there still read: who comes does not wait for them.
-    if (this.#isOver && this.#isRunning) return this.#goOnAtEnd(follower);
+    if (this.#isOver && this.#isRunning) {
+      this.#goOnAtEnd(follower);
+      return;
+    }
     this.#pending.push(follower);
     this.#wake?.abort();
     if (!this.#isRunning) void this.#run();

@@ -10,6 +10,7 @@ import type { JobState } from "../../../domain/job.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { defineRoute, type Route } from "../../route.ts";
 import type { SocketConnection, SocketRoute } from "../../socket.ts";
+import { errors } from "../schemas.ts";
 import { readAfter } from "./after.ts";
 import { type ChangeFollower, ChangeHub, type ChangeSource } from "./changeHub.ts";
 import { DashboardSource } from "./dashboardSource.ts";
@@ -163,6 +164,7 @@ function streamLogs(hubs: LogHubs, views: LiveViews, limits: LiveLimits): Route 
     responses: {
       200: { description: "the lines", schema: z.string(), contentType: "text/event-stream" },
       204: { description: "all was told before: do not come back" },
+      ...errors(404, 503),
     },
     handler: async ({ params, headers, call }) => {
       const job = await views.findJob(params.job_id);
@@ -172,7 +174,7 @@ function streamLogs(hubs: LogHubs, views: LiveViews, limits: LiveLimits): Route 
       // A stream whose reader only wants the headers would never be read, nor ended.
       if (call.request.method === "HEAD") return new Response(null, EVENTS);
       const from = readLastEventId(lastId);
-      const live = call.live();
+      const live = call.stream();
       return new Response(
         logEvents({ hubs, jobId: job.key, from, live, keepAliveMs: limits.keepAliveMs }),
         EVENTS,

@@ -2,7 +2,7 @@
 import type { Engine, LogFilter } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import type { JobWatch } from "../../jobWatch.ts";
-import { type Call, defineRoute, type Route } from "../../route.ts";
+import { defineRoute, type LiveRequest, type Route } from "../../route.ts";
 import { followLog, logToEnd } from "../logReader.ts";
 import { logEvents, logTexts } from "../logStreams.ts";
 import { jobPath } from "../schemas/job.ts";
@@ -65,7 +65,7 @@ function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
         contentType: "text/plain",
         alternatives: { "application/json": logPage, "text/event-stream": logText },
       },
-      ...problems(404, 422),
+      ...problems(404, 422, 503),
     },
     handler: async ({ params, query, headers, call }) => {
       const lastEventId = headers["last-event-id"];
@@ -84,10 +84,10 @@ function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
       const job = await engine.read.job(ref);
       // A stream whose reader only wants the headers would never be read, nor ended.
       if (call.request.method === "HEAD") return new Response(null, form === "events" ? EVENTS : TEXT);
-      if (!query.follow) return textAnswer(call, () => logToEnd(engine, job.id, filter));
+      if (!query.follow) return textAnswer(call.live(), () => logToEnd(engine, job.id, filter));
       const follow = (signal: AbortSignal) => followLog(engine, watch, job.id, filter, limits, signal);
-      if (form === "text") return textAnswer(call, follow);
-      return new Response(logEvents(engine, job.id, follow, call.live()), EVENTS);
+      if (form === "text") return textAnswer(call.stream(), follow);
+      return new Response(logEvents(engine, job.id, follow, call.stream()), EVENTS);
     },
   });
 }
@@ -98,8 +98,8 @@ const EVENTS: ResponseInit = {
   headers: { ...HEADERS, "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" },
 };
 
-function textAnswer(call: Call, pages: Parameters<typeof logTexts>[0]): Response {
-  return new Response(logTexts(pages, call.live()), TEXT);
+function textAnswer(live: LiveRequest, pages: Parameters<typeof logTexts>[0]): Response {
+  return new Response(logTexts(pages, live), TEXT);
 }
 
 function formOf(accept: string, isFollowing: boolean): "text" | "json" | "events" {
