@@ -65,8 +65,12 @@ export interface CommandTypes {
   deleteTask: { request: { id: number }; answer: boolean };
   /** One round of upkeep: leases that ran out, jobs whose time has come, finished jobs past their keep. */
   maintain: {
-    /** Workers heard from since the last round. */
-    request: { seen: readonly { id: string; lastSeenAt: number }[] };
+    request: {
+      /** Workers heard from since the last round. */
+      seen: readonly { id: string; lastSeenAt: number }[];
+      /** Most jobs that ended in one commit since then: how many end is how many must be deleted. */
+      mostEnded: number;
+    };
     answer: { hasMore: boolean; nextDueAt: number | null };
   };
 }

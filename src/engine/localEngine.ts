@@ -1,6 +1,7 @@
 /** The engine in the thread that holds the store. */
 import { NotFoundError, StoreUnavailableError } from "../domain/errors.ts";
 import { JOB_STATES, type JobState } from "../domain/job.ts";
+import { isFinal } from "../domain/stateMachine.ts";
 import { WORKER_STATES, type Worker, type WorkerState } from "../domain/worker.ts";
 import type { Store, StoreNews, StoreReads } from "../store/store.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
@@ -66,6 +67,8 @@ export class LocalEngine implements Engine {
   readonly #onWriteFault: (reason: string | null) => void;
   readonly #rates: Readonly<Record<keyof Stats["rates"], RateCounter>>;
   #leasesLost = 0;
+  /** Most jobs that ended in one commit since the last round of upkeep. */
+  #mostEnded = 0;
   /** Why the store refuses writes; null while it takes them. */
   #writeFault: string | null = null;
   #isClosed = false;
@@ -302,17 +305,23 @@ export class LocalEngine implements Engine {
 
   async #maintain(): Promise<Answer<"maintain">> {
     const now = this.#clock();
-    if (now - this.#seenStoredAt < SEEN_EVERY_MS) return this.#run("maintain", { seen: [] });
+    if (now - this.#seenStoredAt < SEEN_EVERY_MS) return this.#runUpkeep([]);
     const seen = [...this.#seen]
       .filter(([, lastSeenAt]) => lastSeenAt >= this.#seenStoredAt)
       .map(([id, lastSeenAt]) => ({ id, lastSeenAt }));
-    const answer = await this.#run("maintain", { seen });
+    const answer = await this.#runUpkeep(seen);
     this.#seenStoredAt = now;
     for (const [id, lastSeenAt] of this.#seen) {
       // The store knows by now; what is kept here is what may be newer.
       if (lastSeenAt + this.#settings.workerOfflineMs < now) this.#seen.delete(id);
     }
     return answer;
+  }
+
+  #runUpkeep(seen: Request<"maintain">["seen"]): Promise<Answer<"maintain">> {
+    const mostEnded = this.#mostEnded;
+    this.#mostEnded = 0;
+    return this.#run("maintain", { seen, mostEnded });
   }
 
   /** A round of upkeep may write nothing, and so tell nothing about a store that refused writes. */
@@ -359,12 +368,15 @@ export class LocalEngine implements Engine {
 
   #countRates(events: readonly EngineEvent[]): void {
     const counts = { submitted: 0, started: 0, finished: 0 };
+    let ended = 0;
     for (const event of events) {
       if (event.type !== "job") continue;
       if (event.from === null) counts.submitted++;
       else if (event.to === "leased") counts.started++;
       else if (event.to === "succeeded" || event.to === "failed") counts.finished++;
+      if (event.to !== null && isFinal(event.to)) ended++;
     }
+    this.#mostEnded = Math.max(this.#mostEnded, ended);
     const now = this.#clock();
     if (counts.submitted > 0) this.#rates.submitted.add(now, counts.submitted);
     if (counts.started > 0) this.#rates.started.add(now, counts.started);

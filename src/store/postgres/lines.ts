@@ -94,7 +94,7 @@ export class Lines {
   readonly #statements: Statements;
   /** Where the store has the jobs that this transaction knows. */
   readonly #places = new Map<number, Place>();
-  /** Rows of jobs as they stood at the head of their line, unchanged since. */
+  /** Rows of jobs as they stood when they were found in their line, unchanged since. */
   readonly #heads = new Map<number, HotRow>();
   /** How far each line was read, and what of it nobody was told of yet. */
   readonly #pages = new Map<number, Page>();
@@ -114,7 +114,7 @@ export class Lines {
     if (!this.#places.has(job.id)) this.#places.set(job.id, placeOf(job));
   }
 
-  /** The job's row, if it was read as a head and is still as it was. */
+  /** The job's row, if it was read with its line and is still as it was. */
   head(id: number): HotRow | undefined {
     return this.#heads.get(id);
   }
@@ -300,17 +300,23 @@ export class Lines {
     return rows[0]?.due_at ?? null;
   }
 
-  /** Jobs that ended long ago and whom nobody holds, oldest first; held by this transaction from now on. */
+  /**
+   * Jobs that ended long ago and whom nobody holds, oldest first; held by this transaction from now on. Their rows are
+   * kept as those of heads are: who deletes them needs not read them again.
+   */
   async finishedBefore(state: JobState, before: number, limit: number): Promise<number[]> {
-    const rows = await this.#statements.lock<{ id: number }>(
-      `SELECT line.id FROM (
-         SELECT id, finished_at FROM ended WHERE state = $1 AND finished_at < $2 ORDER BY finished_at, id
+    // Each final state has an index of its own, which is found by a state that stands in the statement.
+    const code = stateCode.encode(state);
+    const rows = await this.#statements.lock<HotRow>(
+      `SELECT held.* FROM (
+         SELECT id, finished_at FROM ended WHERE state = ${code} AND finished_at < $1 ORDER BY finished_at, id
        ) AS line CROSS JOIN LATERAL (
-         SELECT FROM jobs WHERE jobs.id = line.id AND jobs.state = $1 FOR UPDATE SKIP LOCKED
+         SELECT ${HOT_COLUMNS} FROM jobs WHERE jobs.id = line.id AND jobs.state = ${code} FOR UPDATE SKIP LOCKED
        ) AS held
-       ORDER BY line.finished_at, line.id LIMIT $3`,
-      [stateCode.encode(state), before, limit],
+       ORDER BY line.finished_at, line.id LIMIT $2`,
+      [before, limit],
     );
+    for (const row of rows) this.#heads.set(row.id, row);
     return rows.map((row) => row.id);
   }
 }

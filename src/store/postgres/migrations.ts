@@ -309,4 +309,21 @@ export const MIGRATIONS: readonly Migration[] = [
       WHERE collection = 'shelby.script';
     `,
   },
+  {
+    version: 3,
+    sql: `
+      -- An index that has a job's id as a later column can find the job too, by reading all of the index. Where a table
+      -- was vacuumed while it was empty the planner takes such an index for as good as that of the key, and goes on so when
+      -- the table has filled: deleting the leases of 2,000 jobs took ten seconds. So what deletes by the key can use no other
+      -- index. Servers of the version before find what is past its keep by sorting all that ended, until they are updated.
+      CREATE INDEX ended_succeeded ON ended (finished_at, id) WHERE state = 4;
+      CREATE INDEX ended_failed ON ended (finished_at, id) WHERE state = 5;
+      CREATE INDEX ended_cancelled ON ended (finished_at, id) WHERE state = 7;
+      DROP INDEX ended_finished;
+      DROP INDEX leases_worker;
+      CREATE INDEX leases_worker ON leases (worker_id) INCLUDE (job_id);
+      DROP INDEX edges_dependents;
+      CREATE INDEX edges_dependents ON edges (depends_on) INCLUDE (job_id);
+    `,
+  },
 ];
