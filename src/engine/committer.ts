@@ -3,7 +3,7 @@
  * caller after the commit. One durable write then carries many requests; nothing is acknowledged before it
  * is durable, and a command that is refused does not touch its neighbours.
  */
-import { OverloadedError, StoreUnavailableError } from "../domain/errors.ts";
+import { StoreUnavailableError } from "../domain/errors.ts";
 import type { Shape } from "../domain/shape.ts";
 import type { Store } from "../store/store.ts";
 import type { BatchContext } from "./batch.ts";
@@ -80,21 +80,9 @@ export class Committer {
   /**
    * Queues a command; resolves with its answer after the commit.
    * @param bytes about how much memory the request takes.
-   * @throws OverloadedError at once when too much waits already.
    */
   run<Name extends CommandName>(name: Name, request: Request<Name>, bytes: number): Promise<Answer<Name>> {
     if (this.#isClosed) return Promise.reject(new StoreUnavailableError("the server is shutting down"));
-    if (
-      this.#queuedCommands >= this.#settings.maxQueuedCommands ||
-      this.#queuedBytes + bytes > this.#settings.maxQueuedBytes
-    ) {
-      return Promise.reject(
-        new OverloadedError(
-          `${this.#queuedCommands} requests (${this.#queuedBytes} bytes) wait to be written; try again`,
-          1_000,
-        ),
-      );
-    }
     this.#queuedCommands++;
     this.#waitingCommands++;
     this.#queuedBytes += bytes;

@@ -5,7 +5,8 @@ import { isFinal } from "../domain/stateMachine.ts";
 import { WORKER_STATES, type Worker, type WorkerState } from "../domain/worker.ts";
 import type { Store, StoreNews, StoreReads } from "../store/store.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
-import { type Commit, Committer } from "./committer.ts";
+import { CommitLanes } from "./commitLanes.ts";
+import type { Commit } from "./committer.ts";
 import type {
   ClaimedJob,
   ClaimRequest,
@@ -50,7 +51,7 @@ export class LocalEngine implements Engine {
   readonly #reads: StoreReads;
   readonly #settings: EngineSettings;
   readonly #clock: () => number;
-  readonly #committer: Committer;
+  readonly #commits: CommitLanes;
   readonly #upkeep: Upkeep;
   readonly #waiting = new WaitingClaims();
   readonly #serverId = Bun.randomUUIDv7();
@@ -87,7 +88,7 @@ export class LocalEngine implements Engine {
       started: new RateCounter(now),
       finished: new RateCounter(now),
     };
-    this.#committer = new Committer({
+    this.#commits = new CommitLanes({
       store: options.store,
       serverId: this.#serverId,
       settings: options.settings,
@@ -274,8 +275,8 @@ export class LocalEngine implements Engine {
       claimSeconds: this.#claimSeconds.read(),
       waitSeconds: this.#waitSeconds.read(),
       leasesLost: this.#leasesLost,
-      queuedCommands: this.#committer.queuedCommands,
-      queuedBytes: this.#committer.queuedBytes,
+      queuedCommands: this.#commits.queuedCommands,
+      queuedBytes: this.#commits.queuedBytes,
       storeBytes: await this.#store.sizeBytes(),
     };
   }
@@ -286,7 +287,7 @@ export class LocalEngine implements Engine {
     this.#stopListening();
     this.#waiting.wakeAll();
     await this.#upkeep.stop();
-    await this.#committer.close();
+    await this.#commits.close();
     await this.#reads.close();
     await this.#store.close();
   }
@@ -296,7 +297,7 @@ export class LocalEngine implements Engine {
     request: Request<Name>,
     bytes = SMALL_REQUEST_BYTES,
   ): Promise<Answer<Name>> {
-    return this.#committer.run(name, request, bytes);
+    return this.#commits.run(name, request, bytes);
   }
 
   #see(workerId: string): void {

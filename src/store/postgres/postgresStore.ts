@@ -44,7 +44,7 @@ export interface PostgresStoreOptions {
 }
 
 export const DEFAULT_POSTGRES_OPTIONS = {
-  maxTransactions: 4,
+  maxTransactions: 6,
   connectTimeoutMs: 5_000,
   transactionTimeoutMs: 60_000,
   patienceMs: 5_000,
