@@ -36,6 +36,7 @@ import { Slots } from "./slots.ts";
 import { lockStateDir, makeStateDir } from "./stateLock.ts";
 import { startWatchdog } from "./watchdog.ts";
 import { Workspaces } from "./workspaces.ts";
+import { WorkspaceWatch } from "./workspaceWatch.ts";
 
 export { IsolationUnavailableError } from "./isolation/isolation.ts";
 export { StateDirError, StateDirInUseError } from "./stateLock.ts";
@@ -121,7 +122,7 @@ class Agent implements RunningAgent {
     nodeKey: NodeKey,
     unlock: () => void,
   ) {
-    const { stateDir, serverUrl, apiKey, log, capacity } = settings;
+    const { stateDir, serverUrl, apiKey, log, capacity, workspaceLimitMb } = settings;
     this.#settings = settings;
     this.#unlock = unlock;
     this.#isolation = isolation;
@@ -179,6 +180,7 @@ class Agent implements RunningAgent {
         journal: this.#journal,
         logs: this.#logs,
         workspaces: this.#workspaces,
+        workspaceWatch: workspaceLimitMb === null ? null : new WorkspaceWatch(workspaceLimitMb),
         baseEnvironment: environment,
         isolation,
         graceMs: settings.graceMs,

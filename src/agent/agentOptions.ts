@@ -73,6 +73,8 @@ export interface AgentOptions extends IsolationOptions, BinaryOptions, ScriptOpt
   prefetchMaxAgeMs?: number | undefined;
   /** Longest pause between two tries to reach a server that is away; default 3,000. */
   maxRetryPauseMs?: number | undefined;
+  /** Disk space that the workspace of one job may take, in MiB; a job that takes more is ended. Default null, no limit. */
+  workspaceLimitMb?: number | null | undefined;
   /** Where the agent's own log goes; default standard error, as JSON lines. */
   log?: AgentLog | undefined;
   /** Used instead of a client made from `serverUrl` and `apiKey`. */
@@ -106,6 +108,7 @@ export interface AgentSettings {
   readonly prefetchMs: number;
   readonly prefetchMaxAgeMs: number;
   readonly maxRetryPauseMs: number;
+  readonly workspaceLimitMb: number | null;
   readonly isolation: IsolationSettings;
   readonly binaries: BinarySettings;
   readonly scripts: ScriptSettings;
@@ -151,6 +154,7 @@ export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]):
     prefetchMs: options.prefetchMs ?? 50,
     prefetchMaxAgeMs: options.prefetchMaxAgeMs ?? 1_000,
     maxRetryPauseMs: options.maxRetryPauseMs ?? 3_000,
+    workspaceLimitMb: options.workspaceLimitMb ?? null,
     isolation: isolationSettings(options),
     binaries: binarySettings(options),
     scripts,
@@ -171,6 +175,7 @@ function check(settings: AgentSettings, runnable: readonly JobKind[]): void {
   whole("memoryMb", settings.capacity.memoryMb, 0);
   whole("maxJobs", settings.maxJobs, 1);
   whole("maxLogBytes", settings.maxLogBytes, 1);
+  if (settings.workspaceLimitMb !== null) whole("workspaceLimitMb", settings.workspaceLimitMb, 1);
   whole("logTailBytes", settings.logTailBytes, 0);
   for (const name of [
     "waitMs",

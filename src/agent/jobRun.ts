@@ -17,12 +17,15 @@ import type { Grant } from "./slots.ts";
 import { MachineBusyError } from "./spawnFault.ts";
 import { type EndReason, type ProcessEnd, SupervisedProcess } from "./supervisedProcess.ts";
 import type { Workspaces } from "./workspaces.ts";
+import type { WorkspaceWatch } from "./workspaceWatch.ts";
 
 /** What all runs of an agent use. */
 export interface RunServices {
   readonly journal: Journal;
   readonly logs: LogShipper;
   readonly workspaces: Workspaces;
+  /** Null where the space of workspaces is not limited. */
+  readonly workspaceWatch: WorkspaceWatch | null;
   readonly baseEnvironment: Readonly<Record<string, string>>;
   readonly isolation: Isolation;
   readonly graceMs: number;
@@ -55,6 +58,7 @@ export class JobRun {
   readonly #events: RunEvents;
   readonly #context: RunContext;
   #process: SupervisedProcess | null = null;
+  #unwatch: (() => void) | null = null;
   /** Opened by the first output: many jobs have none. */
   #log: JobLog | null = null;
   #startedAtMs: number | null = null;
@@ -138,7 +142,7 @@ export class JobRun {
     }
     if (this.#isOver) return;
     this.#earlyEnd ??= reason;
-    this.#abort?.abort(new Error(endText(this.#earlyEnd, this.job)));
+    this.#abort?.abort(new Error(this.#endText(this.#earlyEnd)));
     if (this.#prepared !== null) this.#endEarly(this.#earlyEnd);
   }
 
@@ -177,8 +181,8 @@ export class JobRun {
     this.#launched ??= this.#prepared;
     this.#prepared = null;
     if (reason === "leaseLost") this.#log?.discard();
-    else this.#log?.note(`[yardmaster: ${endText(reason, this.job)}]`);
-    const result = endResult(this.job, reason);
+    else this.#log?.note(`[yardmaster: ${this.#endText(reason)}]`);
+    const result = this.#endResult(reason);
     const extras = result?.outcome === "failed" && fault instanceof JobFault ? fault.extras : {};
     this.#freeAndFinish(result === null ? null : { ...result, ...extras });
   }
@@ -196,6 +200,12 @@ export class JobRun {
       return;
     }
     this.#startedAtMs = Date.now();
+    const { workspaceWatch } = this.#services;
+    if (workspaceWatch !== null) {
+      this.#unwatch = workspaceWatch.watch(this.#context.workspace, () =>
+        this.#process?.end("workspaceLimit"),
+      );
+    }
     launch.onStarted?.(this.#process.pid, this.grant.accelerators);
     this.#events.onStarted(this);
   }
@@ -226,7 +236,10 @@ export class JobRun {
           launch.onOutput?.(stream, bytes);
           if (launch.keepsCutOutputs) this.#cutterOf(stream).append(bytes);
         },
-        onExit: () => this.#events.onFree(this),
+        onExit: () => {
+          this.#unwatch?.();
+          this.#events.onFree(this);
+        },
         onEnd: (end) => this.#onEnd(end),
       });
     } catch (error) {
@@ -285,7 +298,7 @@ export class JobRun {
   #onEnd(end: ProcessEnd): void {
     // What a job wrote after its lease was lost belongs to nobody; a cancelled job's last words are still sent.
     if (end.reason === "leaseLost") this.#log?.discard();
-    else if (end.reason !== null) this.#openLog().note(`[yardmaster: ${endText(end.reason, this.job)}]`);
+    else if (end.reason !== null) this.#openLog().note(`[yardmaster: ${this.#endText(end.reason)}]`);
     const ended = this.#resultOf(end);
     const result = ended === null ? null : { ...ended, ...this.#cutOutputs() };
     const { collect } = this.#runner;
@@ -312,7 +325,7 @@ export class JobRun {
     const finish = (settled: JobResult): void => {
       const reason = this.#earlyEnd === before ? null : this.#earlyEnd;
       if (reason === "leaseLost") this.#log?.discard();
-      this.#finish(reason === null ? settled : endResult(this.job, reason));
+      this.#finish(reason === null ? settled : this.#endResult(reason));
     };
     Promise.resolve()
       .then(() => settle(result, end))
@@ -320,8 +333,8 @@ export class JobRun {
   }
 
   #resultOf(end: ProcessEnd): JobResult | null {
-    if (end.reason !== null && end.reason !== "timeLimit" && end.reason !== "cpuLimit") {
-      return endResult(this.job, end.reason);
+    if (end.reason !== null && !isFailure(end.reason)) {
+      return this.#endResult(end.reason);
     }
     const startedAt =
       this.#startedAtMs === null ? {} : { startedAt: new Date(this.#startedAtMs).toISOString() };
@@ -329,17 +342,41 @@ export class JobRun {
     const isExecutrSignal = end.signal !== null && this.job.dialect === "executr";
     const exitCode = isExecutrSignal ? -1 : end.exitCode;
     const shared = { ...attemptOf(this.job), exitCode, ...startedAt };
-    if (end.reason === "timeLimit")
-      return { ...shared, outcome: "failed", error: endText("timeLimit", this.job) };
-    if (end.error !== null) return { ...shared, outcome: "failed", error: end.error };
-    if (end.reason === "cpuLimit")
-      return { ...shared, outcome: "failed", error: endText("cpuLimit", this.job) };
+    // The confinement knows the limit of CPU time, and says it.
+    const ended = end.reason === null ? null : this.#endText(end.reason);
+    const limit = end.reason === "cpuLimit" ? (end.error ?? ended) : (ended ?? end.error);
+    if (limit !== null) return { ...shared, outcome: "failed", error: limit };
     if (end.exitCode === 0 && end.signal === null) return { ...shared, outcome: "succeeded" };
     const error =
       end.signal === null
         ? `the program ended with exit code ${end.exitCode}`
         : `the program was ended by signal ${end.signal}`;
     return { ...shared, outcome: "failed", error };
+  }
+
+  /** What is reported of a job that the agent ended; null where the server wants no report. */
+  #endResult(reason: EndReason): JobResult | null {
+    if (reason === "agentStopped") return { ...attemptOf(this.job), outcome: "released" };
+    return isFailure(reason)
+      ? { ...attemptOf(this.job), outcome: "failed", error: this.#endText(reason) }
+      : null;
+  }
+
+  #endText(reason: EndReason): string {
+    switch (reason) {
+      case "timeLimit":
+        return `time limit of ${this.job.timeoutMs} ms reached`;
+      case "cpuLimit":
+        return "the limit of its CPU time is reached";
+      case "workspaceLimit":
+        return `the workspace held more than its ${this.#services.workspaceWatch?.limitMb} MiB (workspace-limit-mb)`;
+      case "cancelled":
+        return "cancelled";
+      case "leaseLost":
+        return "the lease was lost";
+      case "agentStopped":
+        return "the agent was stopped; the job goes back to the queue";
+    }
   }
 
   /** The result is noted before it is offered, and offered when the output is with the server. */
@@ -369,25 +406,7 @@ function attemptOf({ id, attempt }: ClaimedJob): { id: number; attempt: number }
   return { id, attempt };
 }
 
-/** What is reported of a job that the agent ended; null where the server wants no report. */
-function endResult(job: ClaimedJob, reason: EndReason): JobResult | null {
-  if (reason === "agentStopped") return { ...attemptOf(job), outcome: "released" };
-  return reason === "timeLimit" || reason === "cpuLimit"
-    ? { ...attemptOf(job), outcome: "failed", error: endText(reason, job) }
-    : null;
-}
-
-function endText(reason: EndReason, job: ClaimedJob): string {
-  switch (reason) {
-    case "timeLimit":
-      return `time limit of ${job.timeoutMs} ms reached`;
-    case "cpuLimit":
-      return "the limit of its CPU time is reached";
-    case "cancelled":
-      return "cancelled";
-    case "leaseLost":
-      return "the lease was lost";
-    case "agentStopped":
-      return "the agent was stopped; the job goes back to the queue";
-  }
+/** The job's own doing: it is reported. */
+function isFailure(reason: EndReason): boolean {
+  return reason === "timeLimit" || reason === "cpuLimit" || reason === "workspaceLimit";
 }

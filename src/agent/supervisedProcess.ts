@@ -15,7 +15,13 @@ import { type MachineBusyError, spawnFault } from "./spawnFault.ts";
 const READ_AFTER_MS = 10;
 
 /** Why the agent ended a process. */
-export type EndReason = "timeLimit" | "cpuLimit" | "cancelled" | "leaseLost" | "agentStopped";
+export type EndReason =
+  | "timeLimit"
+  | "cpuLimit"
+  | "workspaceLimit"
+  | "cancelled"
+  | "leaseLost"
+  | "agentStopped";
 
 /** How a process ended. */
 export interface ProcessEnd {
@@ -96,6 +102,11 @@ export class SupervisedProcess {
   end(reason: EndReason): void {
     if (this.#exit !== null || this.#reason !== null) return;
     this.#reason = reason;
+    if (reason === "workspaceLimit") {
+      // In its grace it would go on filling the disk.
+      this.#signalGroup("SIGKILL");
+      return;
+    }
     if (this.#options.confinement?.askToEnd(this.pid) !== true) this.#signalGroup("SIGTERM");
     this.#killTimer = setTimeout(() => this.#signalGroup("SIGKILL"), this.#options.graceMs);
   }

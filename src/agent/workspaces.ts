@@ -5,10 +5,10 @@
  * leave nothing, so an empty one goes to the next job.
  */
 import { mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentLog } from "./agentLog.ts";
 import { errorText } from "./errorText.ts";
+import { removeTree, removeTreeSync } from "./removeTree.ts";
 
 /** Empty directories kept for the next jobs. */
 const MAX_POOLED = 64;
@@ -30,7 +30,7 @@ export class Workspaces {
    */
   constructor(folder: string, run: string, log: AgentLog) {
     this.#log = log;
-    rmSync(folder, { recursive: true, force: true });
+    removeTreeSync(folder);
     const root = join(folder, run);
     mkdirSync(root, { recursive: true, mode: 0o700 });
     this.root = realpathSync(root);
@@ -57,7 +57,7 @@ export class Workspaces {
       this.#pool.push(path);
       return;
     }
-    const removal = rm(path, { recursive: true, force: true })
+    const removal = removeTree(path)
       .catch((error) => this.#log.warn("cannot remove a workspace", { path, error: errorText(error) }))
       .finally(() => this.#removals.delete(removal));
     this.#removals.add(removal);

@@ -140,6 +140,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     agentMaxModelBytes: required("agentMaxModelBytes", s.agentMaxModelBytes),
     agentUsageEveryMs: required("agentUsageEveryMs", s.agentUsageEveryMs),
     agentMaxLogBytes: required("agentMaxLogBytes", s.agentMaxLogBytes),
+    agentWorkspaceLimitMb: optional("agentWorkspaceLimitMb", s.agentWorkspaceLimitMb),
     agentIsolation: required("agentIsolation", s.agentIsolation),
     agentIsolateKinds: optional("agentIsolateKinds", s.agentIsolateKinds),
     agentJobNetwork: optional("agentJobNetwork", s.agentJobNetwork),

@@ -581,6 +581,15 @@ export const SETTINGS = {
     default: 64 * 1024 * 1024,
     description: "Output kept of one job. Of more than that, the start and the last part are kept.",
   }),
+  agentWorkspaceLimitMb: define({
+    group: "agent",
+    key: "agent.workspace-limit-mb",
+    kind: integer("MiB", 1, 1_000_000_000),
+    default: null,
+    defaultText: "no limit",
+    description:
+      "Disk space that the workspace of one job may take, in MiB. A job that is found to take more is ended, and has failed.",
+  }),
   agentIsolation: define<"auto" | "required" | "off">({
     group: "agent",
     key: "agent.isolation",
@@ -669,6 +678,7 @@ type NullableNames =
   | "agentMemoryMb"
   | "agentCacheDir"
   | "agentStateDir"
+  | "agentWorkspaceLimitMb"
   | "agentIsolateKinds"
   | "agentJobNetwork"
   | "agentJobMaxMemoryMb"

@@ -1,9 +1,11 @@
 import { afterEach, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { processesIn } from "../../src/agent/leftovers.ts";
 import { Workspaces } from "../../src/agent/workspaces.ts";
+import { asNobody, otherUserTest } from "./isolation/machine.ts";
+import { temporaryDirectory } from "./testAgent.ts";
 
 const log = { info() {}, warn() {}, error() {} };
 const WATCHDOG = resolve(import.meta.dir, "../../src/agent/watchdog.ts");
@@ -37,3 +39,35 @@ test("the watchdog of a killed run ends that run's jobs and leaves those of the 
   job.kill();
   await job.exited;
 });
+
+otherUserTest(
+  "folders that a job closed to itself are removed, also when only the next run finds them",
+  () => {
+    using directory = temporaryDirectory();
+    chmodSync(directory.path, 0o777);
+    const script = `
+    import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+    import { Workspaces } from ${JSON.stringify(resolve(import.meta.dir, "../../src/agent/workspaces.ts"))};
+    const log = { info() {}, warn: console.log, error: console.log };
+    const folder = process.argv.at(-1);
+    function closed(workspace) {
+      mkdirSync(workspace + "/cache/module", { recursive: true });
+      writeFileSync(workspace + "/cache/module/file", "");
+      chmodSync(workspace + "/cache/module", 0o500);
+      chmodSync(workspace + "/cache", 0);
+      return workspace;
+    }
+    const workspaces = new Workspaces(folder, "run-1", log);
+    const given = closed(workspaces.take());
+    workspaces.giveBack(given);
+    await workspaces.settled();
+    console.log(existsSync(given));
+    const left = closed(new Workspaces(folder, "run-2", log).take());
+    new Workspaces(folder, "run-3", log);
+    console.log(existsSync(left));
+  `;
+    const argv = asNobody([process.execPath, "-e", script, join(directory.path, "work")]);
+    const { stdout, stderr } = Bun.spawnSync(argv, { stderr: "pipe" });
+    expect([stdout.toString(), stderr.toString()]).toEqual(["false\nfalse\n", ""]);
+  },
+);

@@ -47,6 +47,7 @@ export function agentCommand(): Command {
           graceMs: values.agentGraceMs,
           drainTimeoutMs: values.agentDrainTimeoutMs,
           maxLogBytes: values.agentMaxLogBytes,
+          workspaceLimitMb: values.agentWorkspaceLimitMb,
           cacheDir: values.agentCacheDir === null ? undefined : resolve(values.agentCacheDir),
           cacheBytes: values.agentCacheBytes,
           maxBinaryBytes: values.agentMaxBinaryBytes,

@@ -7,7 +7,10 @@ export async function isolationChecks(): Promise<Finding[]> {
   const { sandbox, withoutNetwork, userNamespaces, cgroups } = report;
   return [
     "program" in sandbox
-      ? ok("sandbox", `bubblewrap ${sandbox.version} works: binaries and scripts are isolated, every job with --isolation required`)
+      ? ok(
+          "sandbox",
+          `bubblewrap ${sandbox.version} works: binaries and scripts are isolated, every job with --isolation required`,
+        )
       : warn("sandbox", `jobs cannot be isolated: ${sandbox.reason}`, sandbox.advice),
     "max" in userNamespaces
       ? ok("namespaces", `user namespaces are allowed, up to ${userNamespaces.max}`)
