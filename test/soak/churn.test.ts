@@ -1,15 +1,13 @@
-import { afterAll, beforeAll, test } from "bun:test";
-import { churn } from "../durability/churn.ts";
-import { Cluster } from "../postgres/cluster.ts";
+import { test } from "bun:test";
+import { describeLook, expectDeleted, expectFlat } from "../durability/churn.ts";
+import { churnOnPostgres } from "../durability/postgresChurn.ts";
 
 const JOBS = Number(process.env.YARDMASTER_CHURN_JOBS ?? 10_000_000);
-
-let cluster: Cluster;
-beforeAll(async () => {
-  cluster = await Cluster.start("shared_buffers=512MB", "max_wal_size=4GB");
-});
-afterAll(() => cluster?.dispose());
+const RETAIN_MS = 3_000;
 
 test(`${JOBS} jobs through a short backlog on PostgreSQL leave its tables flat and claims as fast`, async () => {
-  await churn(cluster, JOBS);
+  const looks = await churnOnPostgres(JOBS, RETAIN_MS);
+  console.log(looks.map(describeLook).join("\n"));
+  expectDeleted(looks);
+  expectFlat(looks);
 }, 3_600_000);
