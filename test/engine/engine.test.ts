@@ -353,6 +353,27 @@ describe("time", () => {
     expect(await yard.renew("w", 1, 1)).toMatchObject({ lost: [1] });
   });
 
+  test("takes away at once what is past its keep, however many they are", async () => {
+    await yard.dispose();
+    yard = await TestEngine.open({ retainSucceededMs: 1_000 });
+    for (let round = 0; round < 6; round++) {
+      await yard.submit(...Array.from({ length: 500 }, () => ({})));
+      const claimed = await yard.claim("w", { max: 500 });
+      for (const { id } of claimed.slice(0, 1)) await yard.engine.cancel(id, null);
+      const done = claimed
+        .slice(1)
+        .map(({ id, attempt }) => ({ id, attempt, outcome: "succeeded" as const }));
+      const rest = { exitCode: 0, error: null, result: null, startedAt: null };
+      await yard.engine.finish({ workerId: "w", results: done.map((one) => ({ ...one, ...rest })) });
+    }
+    expect(await yard.engine.read.count({})).toBe(3_000);
+    await yard.pass(1_001);
+    expect(await yard.engine.read.count({})).toBe(6);
+    expect(
+      (await yard.engine.read.jobs({}, { order: "newest", limit: 10, cursor: null })).items,
+    ).toHaveLength(6);
+  });
+
   test("takes finished jobs away when they have been kept long enough", async () => {
     await yard.dispose();
     yard = await TestEngine.open({

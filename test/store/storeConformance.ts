@@ -458,6 +458,56 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         });
       });
 
+      test("give jobs that ended with their records, to be changed or deleted in the same commit", async () => {
+        await commit((tx) => insert(tx, [{}, {}, {}]));
+        await commit(async (tx) => {
+          for (const id of [1, 2]) await update(tx, id, { state: "cancelled", finishedAt: 100 });
+          await update(tx, 3, { state: "failed", finishedAt: 100 });
+        });
+        await commit(async (tx) => {
+          const found = await tx.finishedBefore("cancelled", 200, 10);
+          expect(found).toEqual([1, 2]);
+          const records = await tx.loadControls(found);
+          expect(records.map(({ id, state, finishedAt }) => ({ id, state, finishedAt }))).toEqual(
+            found.map((id) => ({ id, state: "cancelled", finishedAt: 100 })),
+          );
+          await update(tx, 1, { state: "ready", finishedAt: null, readyAt: 300 });
+          expect((await tx.loadControls([1]))[0]).toMatchObject({ state: "ready", finishedAt: null });
+          await tx.deleteJobs([2]);
+          expect(await tx.finishedBefore("cancelled", 200, 10)).toEqual([]);
+        });
+        await commit(async (tx) => {
+          expect((await tx.loadControls([1, 2, 3])).map(({ id, state }) => [id, state])).toEqual([
+            [1, "ready"],
+            [3, "failed"],
+          ]);
+          expect(await tx.finishedBefore("cancelled", 200, 10)).toEqual([]);
+          expect(await tx.finishedBefore("failed", 200, 10)).toEqual([3]);
+        });
+      });
+
+      test("name more jobs that ended than one answer holds, oldest first, until none is left", async () => {
+        const ids = await commit((tx) =>
+          insert(
+            tx,
+            Array.from({ length: 250 }, () => ({})),
+          ),
+        );
+        await commit(async (tx) => {
+          for (const id of ids) await update(tx, id, { state: "succeeded", finishedAt: 1_000 - id });
+        });
+        const gone: number[] = [];
+        for (let left = ids.length; left > 0; left -= 100) {
+          await commit(async (tx) => {
+            const found = await tx.finishedBefore("succeeded", 1_000, 100);
+            await tx.deleteJobs(found);
+            gone.push(...found);
+          });
+        }
+        expect(gone).toEqual(ids.toReversed());
+        expect(await commit(async (tx) => tx.finishedBefore("succeeded", 1_000, 100))).toEqual([]);
+      });
+
       test("forget idempotency keys past their age", async () => {
         await commit(async (tx) => {
           await tx.insertIdempotencies([
