@@ -104,6 +104,28 @@ test("of 100 nodes that poll one job, one is shown it and gets it", async () => 
   expect(answers.filter(({ status }) => status === 400).length).toBe(99);
 });
 
+test("100 nodes that poll and acknowledge at their own pace run each of 30 jobs once", async () => {
+  await using shelby = await startShelby({ dialect: { offerMs: 50 } });
+  const jobs = Array.from({ length: 30 }, (_, n) => `j${n}`);
+  await Promise.all(jobs.map((job) => shelby.job(job)));
+  const takenBy = new Map<string, string[]>();
+  let ended = 0;
+  const work = async (node: string) => {
+    while (ended < jobs.length) {
+      const job = await shelby.poll(node);
+      // Some say nothing, as a node does that is switched off in this moment.
+      if (job === null || Math.random() < 0.3) continue;
+      if ((await shelby.ack(node, job)).status !== 200) continue;
+      takenBy.set(job, [...(takenBy.get(job) ?? []), node]);
+      expect((await shelby.finish(node, job)).status).toBe(200);
+      ended++;
+    }
+  };
+  await Promise.all(Array.from({ length: 100 }, (_, n) => work(`n${n}`)));
+  expect([...takenBy.keys()].sort()).toEqual([...jobs].sort());
+  expect([...takenBy.values()].every((nodes) => nodes.length === 1)).toBe(true);
+});
+
 test("nodes that poll together are shown different jobs, and none loses its acknowledgement", async () => {
   await using shelby = await startShelby();
   const jobs = Array.from({ length: 40 }, (_, n) => `j${n}`);

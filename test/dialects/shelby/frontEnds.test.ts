@@ -225,6 +225,36 @@ test("POST /api/frontend/jobs/{id}/restart: what has ended runs again, and its h
   ]);
 });
 
+test("restarts keep what all runs wrote, of whatever length, also where a run ended with an error", async () => {
+  await using shelby = await startShelby();
+  await shelby.job("j");
+  const { id } = await shelby.engine.read.job({ dialect: "shelby", key: "j" });
+  const [runs, linesOfRun] = [5, 8_000];
+  for (let run = 0; run < runs; run++) {
+    await shelby.ack("n", "j");
+    const texts = Array.from({ length: linesOfRun }, (_, n) => `run ${run} line ${n}`);
+    const time = Date.now();
+    await shelby.engine.appendLines(texts.map((text) => ({ job: id, time, stream: "stdout", text })));
+    const sample = { nodeId: "n", jobId: "j", cpu_percent: run, ram_percent: 1, ts: run };
+    expect((await shelby.post("/api/usage-report", sample)).status).toBe(200);
+    const metadata = run % 2 === 0 ? { run, notes: "x".repeat(50_000) } : { run, error: "no" };
+    await shelby.finish("n", "j", { modelHash: `hash-${run}`, metadata });
+    if (run < runs - 1) expect((await shelby.post("/api/frontend/jobs/j/restart")).status).toBe(200);
+  }
+  const { logs } = (await shelby.get("/api/frontend/logs/j?limit=100000")).body;
+  const expected = Array.from({ length: runs * linesOfRun }, (_, at) => {
+    return `run ${Math.floor(at / linesOfRun)} line ${at % linesOfRun}`;
+  });
+  expect(logs.map(({ line }) => line)).toEqual(expected);
+  const across = (await shelby.get(`/api/frontend/logs/j?limit=${linesOfRun + 10}`)).body.logs;
+  expect(across.map(({ line }) => line)).toEqual(expected.slice(-linesOfRun - 10));
+  const { body } = await shelby.get("/api/frontend/jobs/j");
+  expect(body.provenance.map(({ record }) => record.modelHash)).toEqual(
+    [0, 1, 2, 3, 4].map((n) => `hash-${n}`),
+  );
+  expect(body).toMatchObject({ status: "finished", modelHash: "hash-4" });
+});
+
 test("a finished job can be polled again at once after its restart", async () => {
   await using shelby = await startShelby();
   await shelby.job("j");

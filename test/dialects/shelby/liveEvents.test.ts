@@ -51,7 +51,7 @@ class Events implements AsyncDisposable {
       const parts = this.#text.split("\n\n");
       this.#text = parts.pop() ?? "";
       for (const part of parts) {
-        const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(part)?.[1] ?? "";
+        const field = (name: string) => new RegExp(`(?:^|\\n)${name}: ([^\\n]*)`).exec(part)?.[1] ?? "";
         if (field("data") !== "") {
           this.events.push({ id: field("id"), event: field("event"), data: JSON.parse(field("data")) });
         }
@@ -158,6 +158,24 @@ test("readers of both kinds follow one log; slow ones hold little in memory", as
   await listener.nth("log", lines.length);
   expect(stream.lines).toEqual(lines);
   expect(listener.lines).toEqual(lines);
+});
+
+test("lines of 1 MiB come whole, in whatever characters", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  await using stream = await Events.open(server, "j");
+  const lines = ["x", "\u{1f600}", '"\\', "\u2028"].map((piece) =>
+    piece.repeat((1024 * 1024) / piece.length),
+  );
+  for (const line of lines) await server.log("j", line);
+  await stream.take(lines.length);
+  expect(stream.lines.map((line) => line.length)).toEqual(lines.map(({ length }) => length));
+  expect(stream.lines).toEqual(lines);
+  // Who comes later begins with as much as one message holds.
+  await using later = await Events.open(server, "j");
+  await later.take(1);
+  expect(later.lines).toEqual(lines.slice(-1));
 });
 
 test("a client that goes away, and a server that closes, end the stream", async () => {
