@@ -13,6 +13,7 @@ import { pause } from "./backoff.ts";
 import { WaitTimeoutError, YardmasterError } from "./errors.ts";
 import { type FollowLogOptions, followLog } from "./followLog.ts";
 import { idempotencyKey } from "./idempotencyKey.ts";
+import { Submissions } from "./submissions.ts";
 import { type QueryValue, Transport, type TransportRequest } from "./transport.ts";
 import type {
   Attempt,
@@ -135,6 +136,7 @@ const POLL_GROWTH = 1.6;
 
 export class YardmasterClient {
   readonly #transport: Transport;
+  readonly #submissions = new Submissions((json) => this.#submit(json, {}));
   readonly #transferTimeoutMs: number;
   readonly #streamIdleTimeoutMs: number;
 
@@ -159,9 +161,16 @@ export class YardmasterClient {
 
   // Jobs
 
-  /** Submits one job. Without a key of the caller's one is made, so that a repeated request adds no second job. */
+  /**
+   * Submits one job. Without a key of the caller's one is made, so that a repeated request adds no second job. While
+   * four submissions without options are under way, further ones wait for one of them and then go in one request. The
+   * answer of such a request masks the values of environments, as lists do.
+   */
   submit(job: NewJob, options: CallOptions & { idempotencyKey?: string | undefined } = {}): Promise<Job> {
-    return this.#submit<Job>(job, options);
+    const isItsOwn = options.idempotencyKey !== undefined || options.signal !== undefined;
+    return isItsOwn || !Submissions.canShare(job)
+      ? this.#submit<Job>(JSON.stringify(job), options)
+      : this.#submissions.add(job);
   }
 
   /** Submits up to 1,000 jobs, all or none. */
@@ -169,7 +178,7 @@ export class YardmasterClient {
     jobs: readonly NewJob[],
     options: CallOptions & { idempotencyKey?: string | undefined } = {},
   ): Promise<Job[]> {
-    return (await this.#submit<{ items: Job[] }>(jobs, options)).items;
+    return (await this.#submit<{ items: Job[] }>(JSON.stringify(jobs), options)).items;
   }
 
   /** One page of jobs. */
@@ -460,12 +469,15 @@ export class YardmasterClient {
     }
   }
 
-  #submit<T>(json: unknown, options: CallOptions & { idempotencyKey?: string | undefined }): Promise<T> {
+  #submit<T>(json: string, options: CallOptions & { idempotencyKey?: string | undefined }): Promise<T> {
     return this.#transport.json<T>({
       method: "POST",
       path: "/v1/jobs",
-      headers: { "Idempotency-Key": options.idempotencyKey ?? idempotencyKey() },
-      json,
+      headers: {
+        "Content-Type": "application/json",
+        "Idempotency-Key": options.idempotencyKey ?? idempotencyKey(),
+      },
+      body: json,
       retry: "safe",
       signal: options.signal,
     });
