@@ -532,6 +532,8 @@ export interface EngineSettings {
   /** First pause before a failed attempt is repeated; doubled each time. */
   readonly retryBackoffMs: number;
   readonly retryBackoffMaxMs: number;
+  /** The same for jobs of APIs that promise another limit. */
+  readonly retryBackoffMaxMsByDialect: Readonly<Partial<Record<DialectName, number>>>;
   /** How long past a job's time limit its worker may take to end it before the engine does. */
   readonly timeLimitGraceMs: number;
   /** APIs whose jobs are counted by name in the figures. */
@@ -554,6 +556,8 @@ export const DEFAULT_ENGINE_SETTINGS: EngineSettings = {
   retainWorkersMs: 7 * 86_400_000,
   retryBackoffMs: 1_000,
   retryBackoffMaxMs: 3_600_000,
+  // It doubles the pause each time, without an end.
+  retryBackoffMaxMsByDialect: { executr: Number.MAX_SAFE_INTEGER },
   timeLimitGraceMs: 10_000,
   countedByName: ["executr"],
   beyondRecoveriesByDialect: { executr: "fails the job" },

@@ -175,7 +175,7 @@ export async function failAttempt(context: BatchContext, job: JobControl): Promi
   const pauseMs = backoffMs(
     verdict.spent,
     job.backoffMs ?? settings.retryBackoffMs,
-    settings.retryBackoffMaxMs,
+    settings.retryBackoffMaxMsByDialect[job.dialect] ?? settings.retryBackoffMaxMs,
   );
   job.runAt = now + pauseMs;
   ledger.move(

@@ -13,7 +13,7 @@ const PAGE_JOBS = 500;
 /** Errors that are told; more are only counted. */
 const MAX_ERRORS = 1_000;
 
-/** Which jobs; `job_ids` are narrowed by the others. */
+/** Which jobs; `job_ids` are narrowed by the others. A status but pending selects jobs that cannot be cancelled. */
 export interface Selection {
   readonly job_ids?: readonly string[] | null | undefined;
   readonly type?: string | null | undefined;
@@ -55,6 +55,8 @@ export async function cancelSelected(
       const some = ids.slice(at, at + AT_ONE_TIME);
       await Promise.all(some.map((id) => cancelOne(id, () => findById(views, id))));
     }
+  } else if (selection.status !== null && selection.status !== undefined && selection.status !== "pending") {
+    await refuseAll(engine, selection, selection.status, tally);
   } else {
     for await (const jobs of pendingPages(engine, selection, signal)) {
       for (let at = 0; at < jobs.length; at += AT_ONE_TIME) {
@@ -85,6 +87,25 @@ function notPending(jobId: string, status: JobStatus): RefusedError {
   });
 }
 
+/** None of them is pending: they are counted, and the newest are told. */
+async function refuseAll(
+  engine: Engine,
+  { type }: Selection,
+  status: JobStatus,
+  tally: Tally,
+): Promise<void> {
+  const page = await engine.read.jobs(
+    {
+      dialect: "executr",
+      states: statesOf(status),
+      ...(type === null || type === undefined ? {} : { name: type }),
+    },
+    { order: "newest", limit: MAX_ERRORS, cursor: null, wantsTotal: true },
+  );
+  for (const job of page.items) tally.fail(job.key, notPending(job.key, statusOf(job.state)).message);
+  tally.failMore((page.total ?? 0) - page.items.length);
+}
+
 function checkSelection({ job_ids: ids, type, status }: Selection): void {
   const isGiven = (value: unknown) => value !== null && value !== undefined;
   if (isGiven(ids) && ids?.length === 0) {
@@ -94,12 +115,6 @@ function checkSelection({ job_ids: ids, type, status }: Selection): void {
     throw new RefusedError("one of job_ids, type and status is required", { field: "job_ids" });
   }
   if (type === "") throw new RefusedError("type: must not be empty", { field: "type" });
-  if (isGiven(status) && status !== "pending") {
-    throw new RefusedError("status: only pending jobs can be cancelled", {
-      field: "status",
-      allowed: ["pending"],
-    });
-  }
 }
 
 async function findById(views: JobViews, text: string): Promise<Job> {
@@ -108,9 +123,14 @@ async function findById(views: JobViews, text: string): Promise<Job> {
   return views.find(id);
 }
 
-function checkFits(job: Job, { type }: Selection): void {
-  if (type === null || type === undefined || job.name === type) return;
-  throw new RefusedError(`the job is of the type ${job.name}`, { job_id: job.key });
+function checkFits(job: Job, { type, status }: Selection): void {
+  if (type !== null && type !== undefined && job.name !== type) {
+    throw new RefusedError(`the job is of the type ${job.name}`, { job_id: job.key });
+  }
+  const isStatus = statusOf(job.state);
+  if (status !== null && status !== undefined && isStatus !== status) {
+    throw new RefusedError(`the job is ${isStatus}`, { job_id: job.key });
+  }
 }
 
 /** The pending jobs there were when the call came, the oldest first. */
@@ -156,6 +176,11 @@ class Tally {
   fail(jobId: string, error: string): void {
     this.#failed++;
     if (this.#errors.length < MAX_ERRORS) this.#errors.push({ job_id: jobId.slice(0, 200), error });
+  }
+
+  /** Failures that are counted only. */
+  failMore(count: number): void {
+    this.#failed += Math.max(0, count);
   }
 
   read(): Cancellation {

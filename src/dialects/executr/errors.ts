@@ -45,7 +45,8 @@ export function errorAnswer(error: unknown): Response {
   }
   if (error instanceof BodyTooLargeError) return answer(413, error.message, { max_bytes: error.maxBytes });
   if (error instanceof UnsupportedMediaTypeError) {
-    return answer(415, error.message, { accepted: error.accepted });
+    // Its programs know refusals as 400 and 404 alone.
+    return answer(400, error.message, { field: "body", accepted: error.accepted });
   }
   if (error instanceof UnauthorizedError) {
     return answer(401, error.message, {}, { "www-authenticate": error.challenge });

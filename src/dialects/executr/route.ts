@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { issuesOf } from "../issues.ts";
-import { InvalidRequestError, MalformedBodyError } from "../requestErrors.ts";
+import { InvalidRequestError, MalformedBodyError, type RequestIssue } from "../requestErrors.ts";
 import type { BodyOptions, Call, Route, RouteDescription } from "../route.ts";
 import { uuidOf } from "./fields.ts";
 import { RefusedError } from "./refusals.ts";
@@ -109,26 +109,37 @@ function queryReader<S extends z.ZodType>(schema: S): (call: Call) => z.output<S
   return (call) => {
     const all = new URLSearchParams(call.search);
     const values: Record<string, unknown> = {};
+    const issues: RequestIssue[] = [];
     for (const { name, form } of fields) {
       const text = all.get(name);
-      if (text !== null && text !== "") values[name] = convert(text, form);
+      if (text === null || text === "") continue;
+      const value = convert(text, form);
+      if (value === null) issues.push({ part: "query", path: [name], message: `must be ${FORMS[form]}` });
+      else values[name] = value;
     }
+    if (issues.length > 0) throw new InvalidRequestError(issues);
     const parsed = schema.safeParse(values);
     if (!parsed.success) throw new InvalidRequestError(issuesOf(parsed.error, "query", values));
     return parsed.data as z.output<S>;
   };
 }
 
-/** A text that is not of the form stays a text: the schema then says what it wanted. */
-function convert(text: string, form: Form): unknown {
+const FORMS: Readonly<Record<Form, string>> = {
+  integer: "a whole number",
+  boolean: "true or false",
+  text: "a text",
+};
+
+/** Null for a text that is not of the form. */
+function convert(text: string, form: Form): string | number | boolean | null {
   if (form === "integer") {
-    if (!/^[+-]?\d{1,300}$/.test(text)) return text;
+    if (!/^[+-]?\d{1,300}$/.test(text)) return null;
     return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(text)));
   }
   if (form === "text") return text;
   const word = text.toLowerCase();
   if (word === "true" || word === "1") return true;
-  return word === "false" || word === "0" ? false : text;
+  return word === "false" || word === "0" ? false : null;
 }
 
 function formOf(field: unknown): Form {

@@ -1,6 +1,7 @@
 /** Our values as Executr writes them: times as RFC 3339 in UTC, and nothing for what there is not. */
-import type { Attempt, Job } from "../../domain/job.ts";
+import type { Attempt, Job, Json } from "../../domain/job.ts";
 import { isFinal } from "../../domain/stateMachine.ts";
+import type { Role } from "../route.ts";
 import { attemptStatusOf, priorityOf, statusOf } from "./statuses.ts";
 
 /** Milliseconds as `2024-01-01T12:00:00.000Z`. */
@@ -10,6 +11,23 @@ export function timestamp(ms: number): string {
 
 function timeOrAbsent(ms: number | null): string | undefined {
   return ms === null ? undefined : timestamp(ms);
+}
+
+/** Stands for values that the caller's role does not see. */
+const MASK = "***";
+
+/**
+ * A job as readers see it. Values of variables may be secrets: of those who have a key the role `admin` alone sees them. A server
+ * without keys shows them to everybody, as the API's own programs expect.
+ */
+export function asSeenBy<Row extends { readonly env_variables: Json }>(role: Role, row: Row) {
+  const isShown = role === "admin" || role === "anonymous";
+  return isShown ? row : { ...row, env_variables: masked(row.env_variables) };
+}
+
+function masked(variables: Json): Json {
+  if (variables === null || typeof variables !== "object" || Array.isArray(variables)) return MASK;
+  return Object.fromEntries(Object.keys(variables).map((name) => [name, MASK]));
 }
 
 /** What a job printed. */

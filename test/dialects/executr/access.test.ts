@@ -50,6 +50,30 @@ test("a key is the password of HTTP Basic: http://anybody:key@host", async () =>
   expect((await api.post("/jobs/claim", executor, basic("wrong"))).status).toBe(403);
 });
 
+test("values of variables are shown to those who submit and run a job, and to the role admin", async () => {
+  await using server = await startExecutr({ access: { configuredKeys } });
+  const { api } = server;
+  const as = (role: string) => ({ "x-api-key": role });
+  const env = { TOKEN: "secret", EMPTY: "" };
+  const made = await api.post("/jobs", aJob({ env_variables: env }), as("submit"));
+  expect(made.json).toMatchObject({ env_variables: env });
+  const { id } = made.body;
+  for (const role of ["read", "submit", "work"]) {
+    for (const path of [`/jobs/${id}`, "/jobs"]) {
+      const { text } = await api.get(path, as(role));
+      expect([role, path, text]).toEqual([
+        role,
+        path,
+        expect.stringContaining('{"TOKEN":"***","EMPTY":"***"}'),
+      ]);
+    }
+  }
+  expect((await api.get(`/jobs/${id}`, as("admin"))).json).toMatchObject({ env_variables: env });
+  expect((await api.get("/jobs", as("admin"))).json).toMatchObject([{ env_variables: env }]);
+  const executor = { executor_id: "w", executor_ip: "h" };
+  expect((await api.post("/jobs/claim", executor, as("work"))).json).toMatchObject({ env_variables: env });
+});
+
 test("too many requests are 429 with the time to wait; health is not counted", async () => {
   await using server = await startExecutr({ access: { rateLimitPerMinute: 2 } });
   const { api } = server;

@@ -388,10 +388,31 @@ describe("bulk", () => {
       { job_ids: [] },
       { job_ids: [], type: "a" },
       { type: "" },
-      { status: "running" },
+      { status: "nonsense" },
     ]) {
       expect([body, (await api.post("/jobs/bulk/cancel", body)).status]).toEqual([body, 400]);
     }
+  });
+
+  test("cancel: what a status but pending selects is told as failed, and changed by nothing", async () => {
+    await using server = await startExecutr();
+    const { api } = server;
+    const cancel = async (body: object) => (await api.post("/jobs/bulk/cancel", body)).json;
+    const running = await api.running({ type: "a" });
+    const pending = await api.submit({ type: "a" });
+    const ofRunning = {
+      ...{ cancelled: 0, failed: 1, total: 1 },
+      errors: [{ job_id: running, error: "the job is running; only a pending job can be cancelled" }],
+    };
+    expect(await cancel({ status: "running" })).toEqual(ofRunning);
+    expect(await cancel({ status: "running", type: "a" })).toEqual(ofRunning);
+    expect(await cancel({ status: "running", job_ids: [running] })).toEqual(ofRunning);
+    expect(await cancel({ status: "completed" })).toEqual({ cancelled: 0, failed: 0, total: 0, errors: [] });
+    expect(await cancel({ status: "running", job_ids: [pending] })).toMatchObject({
+      ...{ cancelled: 0, failed: 1 },
+      errors: [{ job_id: pending, error: "the job is pending" }],
+    });
+    expect((await api.job(pending)).status).toBe("pending");
   });
 
   test("cancel goes to the end of many, and past ids that are none", async () => {

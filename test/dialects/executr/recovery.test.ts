@@ -158,6 +158,21 @@ test("a failure with retries left is pending at once, claimable after a minute, 
   });
 });
 
+test("the pause before a retry is doubled each time, beyond an hour too", async () => {
+  await using server = await startTimed();
+  const { api } = server;
+  const id = await api.submit({ max_retries: 9 });
+  for (let n = 0; n < 9; n++) {
+    expect(await api.claim()).toBe(id);
+    expect((await api.fail(id)).body.status).toBe("pending");
+    await server.pass(2 ** n * MINUTE_MS - 1);
+    expect(await api.claim()).toBe("");
+    await server.pass(1);
+  }
+  expect(await api.claim()).toBe(id);
+  expect((await api.fail(id)).body.status).toBe("failed");
+});
+
 test("a claim shows the attempts before it", async () => {
   await using server = await startTimed();
   const { api } = server;

@@ -11,6 +11,7 @@ import { executrRoute } from "../route.ts";
 import { errors, job, jobRow, newJob } from "../schemas.ts";
 import { classOf, JOB_STATUSES, PRIORITIES, statesOf } from "../statuses.ts";
 import { newJobOf } from "../submission.ts";
+import { asSeenBy } from "../wire.ts";
 
 const TAGS = ["executr: jobs"];
 /** Longest list in one answer; what is larger is clamped. */
@@ -56,7 +57,7 @@ export function jobRoutes({ engine, views, settings }: JobRoutesOptions): Route[
         offset: z.int().min(0).default(0),
       }),
       responses: { 200: { description: "one page", schema: z.array(jobRow) }, ...errors(400, 503) },
-      handler: async ({ query }) => {
+      handler: async ({ call, query }) => {
         const { status, type, priority, limit, offset } = query;
         const page = await engine.read.jobs(
           {
@@ -73,7 +74,7 @@ export function jobRoutes({ engine, views, settings }: JobRoutesOptions): Route[
             wantsTotal: false,
           },
         );
-        return ok(await views.rows(page.items));
+        return ok((await views.rows(page.items)).map((row) => asSeenBy(call.role, row)));
       },
     }),
     executrRoute({
@@ -83,7 +84,7 @@ export function jobRoutes({ engine, views, settings }: JobRoutesOptions): Route[
       summary: "One job with its outputs and attempts",
       tags: TAGS,
       responses: { 200: { description: "the job", schema: job }, ...errors(400, 404, 503) },
-      handler: async ({ jobId }) => ok(await views.whole(await views.find(jobId))),
+      handler: async ({ call, jobId }) => ok(asSeenBy(call.role, await views.whole(await views.find(jobId)))),
     }),
     executrRoute({
       id: "executrCancelJob",
@@ -98,7 +99,7 @@ export function jobRoutes({ engine, views, settings }: JobRoutesOptions): Route[
       },
       handler: async ({ call, jobId }) => {
         const cancelled = await cancelPending(engine, await views.find(jobId));
-        return isGoClient(call.request) ? noContent() : ok(await views.whole(cancelled));
+        return isGoClient(call.request) ? noContent() : ok(asSeenBy(call.role, await views.whole(cancelled)));
       },
     }),
   ];
