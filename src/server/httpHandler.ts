@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Dialect } from "../dialects/dialect.ts";
 import { isRequestError, MethodNotAllowedError, PathNotFoundError } from "../dialects/requestErrors.ts";
-import type { BodyOptions, Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
+import type { Access, BodyOptions, Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
 import { isDomainError } from "../domain/errors.ts";
 import type { AddressSource } from "./access/callerAddress.ts";
 import type { Cors } from "./access/cors.ts";
@@ -74,7 +74,7 @@ export class HttpHandler {
     let dialect: Dialect | null = match?.dialect ?? null;
     let pattern: string | null = null;
     try {
-      const call = new HttpCall(request, path, search, this.#limits, this.#live, this.#cors);
+      const call = new HttpCall(request, path, search, this.#limits, this.#live, this.#cors, this.#gate);
       const target = match === null ? null : choose(match.targets, match.values, call);
       if (target !== null) {
         times = target.times;
@@ -84,7 +84,9 @@ export class HttpHandler {
       const urlToken = hasUrlToken(search) && isEventStream(request, target) ? call.takeUrlToken() : null;
       // Before anything is told, also whether the path exists.
       if (this.#gate.isClosed) {
-        const role = this.#gate.admit(request, target?.access ?? "read", addresses, urlToken);
+        call.access = target?.access ?? "read";
+        call.urlToken = urlToken;
+        const role = this.#gate.admit(request, call.access, addresses, urlToken);
         call.role = typeof role === "string" ? role : await role;
       }
       if (match === null) throw new PathNotFoundError(path);
@@ -117,10 +119,13 @@ class HttpCall implements Call {
   readonly path: string;
   search: string;
   role: Role = "anonymous";
+  access: Access = "read";
+  urlToken: string | null = null;
   params: Readonly<Record<string, string>> = NO_PARAMS;
   readonly #limits: ServerLimits;
   readonly #live: LiveRequests;
   readonly #cors: Cors | null;
+  readonly #gate: Gate;
 
   constructor(
     request: Request,
@@ -129,6 +134,7 @@ class HttpCall implements Call {
     limits: ServerLimits,
     live: LiveRequests,
     cors: Cors | null,
+    gate: Gate,
   ) {
     this.request = request;
     this.path = path;
@@ -136,6 +142,7 @@ class HttpCall implements Call {
     this.#limits = limits;
     this.#live = live;
     this.#cors = cors;
+    this.#gate = gate;
   }
 
   /** Takes the token out of the query. */
@@ -154,7 +161,8 @@ class HttpCall implements Call {
   }
 
   stream(): LiveRequest {
-    return this.#live.enterStream(this.request);
+    const { request, access, role, urlToken } = this;
+    return this.#live.enterStream(request, this.#gate.lasting(request, access, role, urlToken));
   }
 }
 

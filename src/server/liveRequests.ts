@@ -5,10 +5,16 @@ import type { OpenStreams } from "./sockets/openStreams.ts";
 export class LiveRequests {
   readonly #open = new Set<AbortController>();
   readonly #streams: OpenStreams;
+  /** Ways to ask whether a stream may go on, by what ends it. */
+  readonly #checks = new Map<AbortController, () => boolean>();
+  readonly #timer: Timer;
   #isClosing = false;
 
-  constructor(streams: OpenStreams) {
+  /** @param checkMs how often it is looked whether the keys of open streams are still good */
+  constructor(streams: OpenStreams, checkMs: number) {
     this.#streams = streams;
+    this.#timer = setInterval(() => this.#check(), checkMs);
+    this.#timer.unref();
   }
 
   /** Number of requests that are open. */
@@ -18,7 +24,10 @@ export class LiveRequests {
 
   /** Enters a request; its signal is aborted when its client goes away or the server closes. */
   enter(request: Request): LiveRequest {
-    const controller = new AbortController();
+    return this.#enter(request, new AbortController());
+  }
+
+  #enter(request: Request, controller: AbortController): LiveRequest {
     const gone = () => controller.abort();
     if (this.#isClosing || request.signal.aborted) controller.abort();
     else {
@@ -39,11 +48,26 @@ export class LiveRequests {
   /**
    * Enters a request whose answer is a stream that lasts.
    *
+   * @param lasting the way to ask whether its key is still good: it is ended when it is not
    * @throws OverloadedError when there is no room for one more
    */
-  enterStream(request: Request): LiveRequest {
-    const leave = this.#streams.enter();
-    const live = this.enter(request);
+  enterStream(request: Request, lasting: Promise<() => boolean>): LiveRequest {
+    const leaveRoom = this.#streams.enter();
+    const controller = new AbortController();
+    let isOpen = true;
+    const leave = () => {
+      isOpen = false;
+      this.#checks.delete(controller);
+      leaveRoom();
+    };
+    lasting.then(
+      (mayGoOn) => {
+        if (isOpen) this.#checks.set(controller, mayGoOn);
+      },
+      // Its token was good a moment ago, and is not any more.
+      () => controller.abort(),
+    );
+    const live = this.#enter(request, controller);
     const left = (end: () => void) => () => {
       leave();
       end();
@@ -53,9 +77,14 @@ export class LiveRequests {
     return { signal: live.signal, done: left(live.done), abort: left(live.abort) };
   }
 
+  #check(): void {
+    for (const [controller, mayGoOn] of this.#checks) if (!mayGoOn()) controller.abort();
+  }
+
   /** Ends all of them, and every one that comes later. */
   endAll(): void {
     this.#isClosing = true;
+    clearInterval(this.#timer);
     for (const controller of this.#open) controller.abort();
     this.#open.clear();
   }

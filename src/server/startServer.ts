@@ -126,7 +126,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
 
   const router = new Router(dialects);
   const streams = new OpenStreams(limits.maxOpenSockets);
-  const live = new LiveRequests(streams);
+  const live = new LiveRequests(streams, limits.socketCheckMs);
   const gate = new Gate(keys, tokens, limiter);
   const handler = new HttpHandler({ router, limits, live, logger, gate, cors });
   const sockets = new Sockets({ dialects, limits, gate, cors, logger, streams });
@@ -163,6 +163,7 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   } catch (error) {
     keys.close();
     sockets.closeAll();
+    live.endAll();
     await Promise.all(servers.map((server) => server.stop(true)));
     throw error;
   }

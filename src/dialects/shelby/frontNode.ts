@@ -5,6 +5,10 @@ import { objectOr } from "./jobSpec.ts";
 import { QUEUE } from "./submission.ts";
 import { unixSeconds } from "./unixSeconds.ts";
 
+/** What a node tells beyond these is no figure: one node must not spoil the sums of all. */
+const MAX_GPUS = 1_000_000;
+const MAX_PERCENT = 100;
+
 /** Says whether the worker can run ShelbyCompute's jobs. */
 export function isNode({ dialect, kinds, queues }: Worker): boolean {
   if (dialect === "shelby") return true;
@@ -58,7 +62,7 @@ export function gpusOf(node: Worker): number | null {
   const specs = specsOf(node);
   for (const name of ["gpuCount", "gpus", "totalGpus", "gpu_count"]) {
     const value = specs[name];
-    if (typeof value === "number" && Number.isFinite(value) && value >= 0) return Math.floor(value);
+    if (typeof value === "number" && value >= 0 && value <= MAX_GPUS) return Math.floor(value);
     if (Array.isArray(value)) return value.length;
   }
   return null;
@@ -69,7 +73,7 @@ export function gpuUsageOf(node: Worker): number | null {
   const specs = specsOf(node);
   for (const name of ["gpuUsage", "gpuUtilization", "gpu_usage"]) {
     const value = specs[name];
-    if (typeof value === "number" && Number.isFinite(value)) return value;
+    if (typeof value === "number" && value >= 0 && value <= MAX_PERCENT) return value;
   }
   return null;
 }

@@ -69,13 +69,23 @@ export class Gate {
     urlToken: string | null,
   ): Promise<{ readonly role: Role; readonly mayGoOn: () => boolean }> {
     const role = await this.admit(request, access, addresses, urlToken);
-    if (role === "anonymous") return { role, mayGoOn: () => !this.#isKeyRequired };
+    return { role, mayGoOn: await this.lasting(request, access, role, urlToken) };
+  }
+
+  /** That way to ask, for what was admitted with that role. */
+  async lasting(
+    request: Request,
+    access: Access,
+    role: Role,
+    urlToken: string | null,
+  ): Promise<() => boolean> {
+    if (access === "open") return () => true;
+    if (role === "anonymous") return () => !this.#isKeyRequired;
     const binding = await this.#bindingOf(request, urlToken);
-    const mayGoOn = () => {
+    return () => {
       const key = binding === null ? null : this.#keys.findBound(binding);
       return binding === null || (key !== null && rolesFor(access).includes(key.role));
     };
-    return { role, mayGoOn };
   }
 
   async #bindingOf(request: Request, urlToken: string | null): Promise<string | null> {

@@ -26,7 +26,7 @@ export interface SocketLimits extends ConnectionLimits {
   readonly socketIdleTimeoutMs: number;
   /** Longest message from a client. Clients have little to say. */
   readonly maxSocketMessageBytes: number;
-  /** How often it is looked whether the keys of open sockets are still good. */
+  /** How often it is looked whether the keys of open sockets and streams are still good. */
   readonly socketCheckMs: number;
 }
 

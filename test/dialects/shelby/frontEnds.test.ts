@@ -298,6 +298,20 @@ test("nodes are active for the time that is set, then inactive", async () => {
   });
 });
 
+test("a node that tells absurd figures does not spoil the sums of all", async () => {
+  await using shelby = await startShelby();
+  for (const [nodeId, specs] of Object.entries({
+    right: { gpuCount: 2, gpuUsage: 40 },
+    large: { gpuCount: 1e308, gpuUsage: 1e308 },
+    negative: { gpuCount: -3, gpuUsage: -5 },
+    text: { gpuCount: "8", gpuUsage: "<b>99</b>" },
+  })) {
+    expect((await shelby.post("/api/nodes/register", { nodeId, specs })).status).toBe(200);
+  }
+  expect((await shelby.get("/api/frontend/node-stats")).json).toMatchObject({ total: 4, totalGpus: 2 });
+  expect((await shelby.get("/api/frontend/system-stats")).json).toMatchObject({ gpuUtilization: 40 });
+});
+
 test("node-stats and system-stats tell real figures or null", async () => {
   await using shelby = await startShelby();
   const unknown = { gpuUtilization: null, networkIO: null, creditsSpent: null, creditsPerHour: null };

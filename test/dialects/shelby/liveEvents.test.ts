@@ -1,5 +1,9 @@
 /** A log as Server-Sent Events. */
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createKey, keyFilePath, revokeKeys } from "../../../src/server/access/keyFile.ts";
 import { type LiveServer, startLive } from "./liveServer.ts";
 
 interface Event {
@@ -241,4 +245,58 @@ test("WebSockets, event streams and followed logs share one bound; over it they 
   await untilFree("the job");
   expect(await (await fetch(`${server.url}/metrics`)).text()).toContain("\nyardmaster_open_sockets 0\n");
   expect(server.faults).toEqual([]);
+});
+
+test("streams end when their key is revoked, whether they came with the key or with a token; others go on", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "yardmaster-streams-"));
+  try {
+    const keyFile = keyFilePath(folder);
+    const goes = createKey(keyFile, "read", "goes");
+    const stays = createKey(keyFile, "read", "stays");
+    await using server = await startLive({
+      access: { keyFile },
+      limits: { keyFilePollMs: 5, socketCheckMs: 5 },
+    });
+    await server.submit("j");
+    await server.start("j");
+    await server.log("j", "one");
+    const { id } = await server.engine.read.job("j");
+    const made = await fetch(`${server.url}/v1/tokens`, {
+      method: "POST",
+      headers: { "x-api-key": goes.key },
+    });
+    const { token } = (await made.json()) as { token: string };
+    const follow = async (path: string, key?: string) => {
+      const response = await fetch(
+        `${server.url}${path}`,
+        key === undefined ? {} : { headers: { "x-api-key": key } },
+      );
+      expect([path, response.status]).toEqual([path, 200]);
+      return response.text();
+    };
+    const ending = Promise.all([
+      follow("/api/frontend/stream-logs/j", goes.key),
+      follow(`/api/frontend/stream-logs/j?access_token=${token}`),
+      follow(`/v1/jobs/${id}/log?follow=true`, goes.key),
+    ]);
+    const kept = follow("/api/frontend/stream-logs/j", stays.key);
+    const metrics = async () =>
+      (await fetch(`${server.url}/metrics`, { headers: { "x-api-key": stays.key } })).text();
+    const deadline = Date.now() + 10_000;
+    while (!(await metrics()).includes("\nyardmaster_open_sockets 4\n")) {
+      if (Date.now() > deadline) throw new Error("not all streams are open");
+      await Bun.sleep(5);
+    }
+    revokeKeys(keyFile, [goes.stored.id]);
+    for (const text of await ending) {
+      expect(text).toContain("one");
+      expect(text).not.toContain("event: end");
+    }
+    await server.log("j", "two");
+    await server.finish("j");
+    expect(await kept).toContain("event: end");
+    expect(server.faults).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -37,7 +37,7 @@ export function logEvents(options: LogEventsOptions): ReadableStream<Uint8Array>
     clearInterval(timer);
     live.done();
   };
-  const end = () => follower.end(CLOSE.goingAway, "the server is closing");
+  const end = () => follower.end(CLOSE.goingAway, "the stream ends here: come back");
   live.signal.addEventListener("abort", end);
   if (live.signal.aborted) end();
   void join(hubs, jobId, follower);
