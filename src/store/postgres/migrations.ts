@@ -310,7 +310,7 @@ export const MIGRATIONS: readonly Migration[] = [
     `,
   },
   {
-    version: 3,
+    version: 4,
     sql: `
       -- An index that has a job's id as a later column can find the job too, by reading all of the index. Where a table
       -- was vacuumed while it was empty the planner takes such an index for as good as that of the key, and goes on so when
