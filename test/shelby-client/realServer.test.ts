@@ -49,6 +49,17 @@ test("a front end creates a job, uploads its script, follows its log, and sees i
   expect((await client.health()).status).toBe("healthy");
 }, 60_000);
 
+test("lines of 1 MiB that a script prints come whole, live and afterwards", async () => {
+  const script = "for letter in 'abc': print(letter * (1024 * 1024))\nprint('<i>\u2028</i>', end='')";
+  const { jobId } = await client.run({ datasetName: "Long lines" }, { script });
+  const lines: string[] = [];
+  for await (const { line } of client.followLog(jobId)) lines.push(line);
+  const expected = [...["a", "b", "c"].map((letter) => letter.repeat(1024 * 1024)), "<i>\u2028</i>"];
+  expect(lines.slice(-4)).toEqual(expected);
+  expect((await client.logs(jobId)).slice(-4).map(({ line }) => line)).toEqual(expected);
+  expect((await client.job(jobId)).logs.slice(-4).map(({ line }) => line)).toEqual(expected);
+}, 60_000);
+
 test("a script that fails, and jobs that are not there, say why", async () => {
   const { jobId } = await client.run({ datasetName: "None" }, { script: "raise ValueError('no data')" });
   const job = await client.wait(jobId, { timeoutMs: 30_000 });

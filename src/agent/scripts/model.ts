@@ -20,7 +20,7 @@ const ENDINGS = [".pt", ".pth", ".onnx", ".safetensors"] as const;
 
 /**
  * `model.bin`, else the largest file that ends like a model's, else the largest of all. Only plain files count: a link
- * could name a file that is none of the job's.
+ * could name a file that is none of the job's. A file whose name is no UTF-8 cannot be named, and is passed over.
  *
  * @returns null when there is no file with anything in it
  */
@@ -49,11 +49,20 @@ async function plainFiles(output: string): Promise<ModelFile[]> {
       const path = join(folder.path, entry.name);
       if (entry.isDirectory() && folder.depth < MAX_DEPTH) folders.push({ path, depth: folder.depth + 1 });
       if (!entry.isFile()) continue;
-      const { size } = await lstat(path);
+      const size = await sizeOf(path);
       if (size > 0) files.push({ path, name: relative(output, path), bytes: size });
     }
   }
   return files;
+}
+
+/** Of a file that cannot be looked at there is nothing to store: its name is no UTF-8, or it went away meanwhile. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await lstat(path)).size;
+  } catch {
+    return 0;
+  }
 }
 
 function entriesOf(path: string) {

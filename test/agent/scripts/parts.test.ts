@@ -45,6 +45,14 @@ describe("the model", () => {
     expect(await findModel(join(directory.path, "deep"))).toBeNull();
     expect(await findModel(join(directory.path, "missing"))).toBeNull();
   });
+  test("is not a file whose name is no UTF-8, and that one hides no other", async () => {
+    using directory = temporaryDirectory();
+    const bad = Buffer.concat([Buffer.from(`${directory.path}/`), Buffer.from([0xff]), Buffer.from(".pt")]);
+    writeFileSync(bad, "xxx");
+    expect(await findModel(directory.path)).toBeNull();
+    writeFileSync(join(directory.path, "small.pth"), "x");
+    expect((await findModel(directory.path))?.name).toBe("small.pth");
+  });
 });
 
 describe("usage", () => {
