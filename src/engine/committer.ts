@@ -14,6 +14,8 @@ import { COMMAND_ORDER, HANDLERS } from "./handlers.ts";
 import { Ledger } from "./ledger.ts";
 import type { NameEvent } from "./nameCounts.ts";
 import { encodeNotice } from "./notice.ts";
+import { TakenClaims } from "./takenClaims.ts";
+import type { TakenClaim } from "./waitingClaims.ts";
 
 /** Bounds of one commit: they keep its duration, and so everyone's wait, in the tens of milliseconds. */
 const MAX_COMMANDS_PER_COMMIT = 2_000;
@@ -25,7 +27,7 @@ export interface Commit {
   readonly events: readonly EngineEvent[];
   readonly counts: BatchContext["counts"];
   readonly nameEvents: readonly NameEvent[];
-  /** Shapes of which jobs became ready, and how many. */
+  /** Shapes of which jobs became ready that were not taken at once, and how many. */
   readonly readied: ReadonlyMap<Shape, number>;
 }
 
@@ -35,6 +37,8 @@ export interface CommitterOptions {
   readonly serverId: string;
   readonly settings: EngineSettings;
   readonly clock: () => number;
+  /** Hands over waiting claims that can use the jobs that become ready; the commit ends them. */
+  readonly takeClaims: (readied: ReadonlyMap<Shape, number>) => readonly TakenClaim[];
   /** Called after each commit, before its callers are answered. */
   readonly onCommit: (commit: Commit) => void;
   /** Called when the store refused a commit, after which its callers are told. */
@@ -45,6 +49,7 @@ export class Committer {
   readonly #store: Store;
   readonly #settings: EngineSettings;
   readonly #clock: () => number;
+  readonly #takeClaims: CommitterOptions["takeClaims"];
   readonly #onCommit: (commit: Commit) => void;
   readonly #onRefusal: (reason: string) => void;
   readonly #serverId: string;
@@ -65,6 +70,7 @@ export class Committer {
     this.#serverId = options.serverId;
     this.#settings = options.settings;
     this.#clock = options.clock;
+    this.#takeClaims = options.takeClaims;
     this.#onCommit = options.onCommit;
     this.#onRefusal = options.onRefusal;
   }
@@ -112,6 +118,7 @@ export class Committer {
   async #commit(): Promise<void> {
     const startedAt = performance.now();
     const batches = this.#take();
+    const claims = new TakenClaims(this.#takeClaims);
     let commands = 0;
     for (const batch of batches) commands += batch.commands;
     let result: Pick<Commit, "events" | "counts" | "nameEvents" | "readied">;
@@ -122,19 +129,23 @@ export class Committer {
         const counts = { leasesLost: 0, waitMs: [], firstWaits: [] };
         const context: BatchContext = { ledger, tx, now, settings: this.#settings, counts };
         for (const batch of batches) await batch.run(context);
-        const { events, nameEvents, readied } = ledger;
+        await claims.run(context);
+        const { events, nameEvents } = ledger;
+        const readied = ledger.readied();
         if (this.#store.isShared && (events.length > 0 || readied.size > 0)) {
           await tx.announce(encodeNotice(this.#serverId, readied, events));
         }
         return { events, counts, nameEvents, readied };
       });
     } catch (error) {
+      claims.fail();
       this.#fail(error, batches);
       return;
     }
     this.#forget(batches);
     this.#onCommit({ ...result, commands, durationMs: performance.now() - startedAt });
     for (const batch of batches) batch.succeed();
+    claims.succeed();
   }
 
   #take(): readonly CommandBatch[] {

@@ -35,8 +35,8 @@ export class Ledger {
   readonly #unsettled = new Set<number>();
   readonly #dirty = new Set<number>();
   readonly #deleted: number[] = [];
-  /** How many jobs of each shape became ready: whom to wake. */
-  readonly readied = new Map<Shape, number>();
+  /** Jobs of each shape that became ready, less those that were taken. */
+  readonly #readied = new Map<number, { readonly shape: Shape; count: number }>();
   readonly events: EngineEvent[] = [];
   /** Of jobs that are counted by name. */
   readonly nameEvents: NameEvent[] = [];
@@ -113,7 +113,7 @@ export class Ledger {
     job.shapeId = shapeId;
     await this.#loadShapes([job.id]);
     this.#tally(job, job.state, 1);
-    if (job.state === "ready") this.#countReadied(this.shape(job));
+    if (job.state === "ready") this.#countReadied(job.shapeId, this.shape(job), 1);
   }
 
   /** Notes that fields other than the state were changed. */
@@ -141,9 +141,10 @@ export class Ledger {
     const entry = this.#entry(job.id);
     entry.events.push({ time: this.now, from, to, attempt: job.attempt, reason });
     job.state = to;
+    if (from === "ready") this.#countReadied(job.shapeId, this.shape(job), -1);
     if (to === "ready") {
       job.readyAt = this.now;
-      this.#countReadied(this.shape(job));
+      this.#countReadied(job.shapeId, this.shape(job), 1);
     }
     this.touch(job);
     if (entry.told !== standingOf(to)) this.#unsettled.add(job.id);
@@ -201,11 +202,11 @@ export class Ledger {
   }
 
   /** Counts jobs that were just inserted, and announces them. */
-  created(jobs: readonly { readonly job: Job; readonly shape: Shape }[]): void {
-    for (const { job, shape } of jobs) {
+  created(jobs: readonly { readonly job: Job; readonly shape: Shape; readonly shapeId: number }[]): void {
+    for (const { job, shape, shapeId } of jobs) {
       const { id, key, dialect, kind, queue, projectId, state } = job;
       this.#addTally({ dialect, queue, kind, projectId, state }, 1);
-      if (state === "ready") this.#countReadied(shape);
+      if (state === "ready") this.#countReadied(shapeId, shape, 1);
       if (this.#countedByName.includes(dialect)) {
         this.nameEvents.push({ dialect, name: job.name, queue, workerId: null, event: "submitted" });
       }
@@ -226,8 +227,17 @@ export class Ledger {
     }
   }
 
-  #countReadied(shape: Shape): void {
-    this.readied.set(shape, (this.readied.get(shape) ?? 0) + 1);
+  #countReadied(shapeId: number, shape: Shape, change: number): void {
+    const readied = this.#readied.get(shapeId);
+    if (readied === undefined) this.#readied.set(shapeId, { shape, count: change });
+    else readied.count += change;
+  }
+
+  /** How many more jobs of each shape are ready than before: whom to wake. */
+  readied(): ReadonlyMap<Shape, number> {
+    const readied = new Map<Shape, number>();
+    for (const { shape, count } of this.#readied.values()) if (count > 0) readied.set(shape, count);
+    return readied;
   }
 
   /** Tells the dependents of everything that changed, then writes it all. May be called more than once. */

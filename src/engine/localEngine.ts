@@ -93,6 +93,7 @@ export class LocalEngine implements Engine {
       serverId: this.#serverId,
       settings: options.settings,
       clock: this.#clock,
+      takeClaims: (readied) => this.#waiting.take(readied),
       onCommit: (commit) => this.#onCommit(commit),
       onRefusal: (reason) => this.#setWriteFault(reason),
     });
@@ -126,24 +127,30 @@ export class LocalEngine implements Engine {
   async claim(request: ClaimRequest, signal?: AbortSignal): Promise<readonly ClaimedJob[]> {
     const startedAt = this.#clock();
     const deadline = startedAt + request.waitMs;
+    const end = (jobs: readonly ClaimedJob[]) => {
+      this.#claimSeconds.add((this.#clock() - startedAt) / 1_000);
+      return jobs;
+    };
     for (;;) {
       this.#see(request.workerId);
-      const jobs = await this.#run("claim", request);
-      if (jobs.length > 0 && signal?.aborted) {
-        await this.#giveBack(request.workerId, jobs);
-        return [];
-      }
+      const mark = this.#waiting.mark();
+      let jobs = await this.#run("claim", request);
       const leftMs = deadline - this.#clock();
-      const mustEnd =
-        jobs.length > 0 ||
-        leftMs <= 0 ||
-        signal?.aborted === true ||
-        this.#isClosed ||
-        this.#waiting.size >= this.#settings.maxWaitingClaims;
-      if (mustEnd || !(await this.#waiting.wait(request, leftMs, signal))) {
-        this.#claimSeconds.add((this.#clock() - startedAt) / 1_000);
-        return jobs;
+      const canWait =
+        jobs.length === 0 &&
+        leftMs > 0 &&
+        signal?.aborted !== true &&
+        !this.#isClosed &&
+        this.#waiting.size < this.#settings.maxWaitingClaims;
+      if (canWait) {
+        if (this.#waiting.hasMissed(mark, request)) continue;
+        const ended = await this.#waiting.wait(request, leftMs, signal);
+        if (ended === "try") continue;
+        if (ended !== "over") jobs = ended;
       }
+      if (jobs.length === 0 || signal?.aborted !== true) return end(jobs);
+      await this.#giveBack(request.workerId, jobs);
+      return [];
     }
   }
 
@@ -285,7 +292,7 @@ export class LocalEngine implements Engine {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stopListening();
-    this.#waiting.wakeAll();
+    this.#waiting.endAll();
     await this.#upkeep.stop();
     await this.#commits.close();
     await this.#reads.close();

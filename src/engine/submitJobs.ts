@@ -306,7 +306,7 @@ async function insert(context: BatchContext, accepted: readonly Accepted[]): Pro
   );
   const shapeIds = await tx.internShapes(shapes);
   const rows: JobInsert[] = [];
-  const created: { job: Job; shape: Shape }[] = [];
+  const created: { job: Job; shape: Shape; shapeId: number }[] = [];
   for (const [index, { job: asked, task, dependsOn }] of accepted.entries()) {
     const ids = [...new Set(dependsOn.map((one) => ("id" in one ? one.id : firstId + one.item)))];
     const counts = { unmet: 0, doomed: 0 };
@@ -323,14 +323,15 @@ async function insert(context: BatchContext, accepted: readonly Accepted[]): Pro
     const readyAt = state === "ready" ? now : null;
     const made = { id, key: key ?? String(id), state, dependsOn: ids, createdAt: now, readyAt };
     const job = submittedJob(asked, task, made);
+    const shapeId = shapeIds[index] as number;
     rows.push({
       ...job,
       key,
-      shapeId: shapeIds[index] as number,
+      shapeId,
       backoffMs: asked.backoffMs ?? null,
       ...counts,
     });
-    created.push({ job, shape: shapes[index] as Shape });
+    created.push({ job, shape: shapes[index] as Shape, shapeId });
   }
   await tx.insertJobs(rows);
   ledger.created(created);

@@ -147,6 +147,25 @@ describe("a claim", () => {
     expect((await waiting).map((job) => job.id)).toEqual([1]);
   });
 
+  test("that waits is served by the commit that makes its job ready, the longest wait first", async () => {
+    const commits = async () => (await yard.engine.figures()).commitSize.count;
+    const first = yard.claim("first", { waitMs: 60_000 });
+    await yard.engine.read.workers();
+    const second = yard.claim("second", { waitMs: 60_000 });
+    await yard.engine.read.workers();
+    const before = await commits();
+    await yard.submit({});
+    expect((await first).map((job) => [job.id, job.state, job.attempt])).toEqual([[1, "leased", 1]]);
+    expect(await commits()).toBe(before + 1);
+    expect((await yard.engine.read.job(1)).workerId).toBe("first");
+
+    // Jobs that a result makes ready are served by the commit of the result.
+    await yard.submit({ dependsOn: [{ job: 1 }] });
+    await yard.finish("first", 1, 1, "succeeded");
+    expect((await second).map((job) => job.id)).toEqual([2]);
+    expect(await commits()).toBe(before + 3);
+  });
+
   test("that waits is woken only by work that fits, and ends when its caller leaves", async () => {
     const controller = new AbortController();
     const small = yard.claim("small", { waitMs: 60_000, capacity: { cpu: 1, accelerators: 0, memoryMb: 0 } });
