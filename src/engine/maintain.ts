@@ -13,6 +13,11 @@ const PER_ROUND = 500;
 const MIN_DELETED = 1_000;
 /** Bounds what a round holds in memory. */
 const MAX_DELETED = 20_000;
+/** No slice is begun after this time. */
+const MAX_DELETING_MS = 200;
+/** As many jobs with the longest output that agents send take about a second. */
+const FIRST_SLICE = 100;
+const MAX_SLICE = 1_000;
 /** How long a submission's idempotency key is remembered. */
 export const IDEMPOTENCY_KEEP_MS = 86_400_000;
 
@@ -26,14 +31,13 @@ export const maintain: Handler<"maintain"> = (context, requests) =>
       await context.tx.graceLeases(context.now + context.settings.leaseMs);
     }
     const handled = [await grantGrace(context), await endOverdue(context), await readyDue(context)];
-    const mayDelete = deletionsAt(mostEnded);
-    const deleted = await deleteOld(context, mayDelete);
+    const hasMoreOld = await deleteOld(context, deletionsAt(mostEnded));
     // Now and then is enough: when there is news of workers.
     if (seen.length > 0) await forgetWorkers(context);
     await context.tx.pruneIdempotency(context.now - IDEMPOTENCY_KEEP_MS, PER_ROUND);
     await context.tx.pruneDocuments(context.now, PER_ROUND);
     await context.ledger.flush();
-    const hasMore = handled.some((count) => count >= PER_ROUND) || deleted >= mayDelete / 2;
+    const hasMore = hasMoreOld || handled.some((count) => count >= PER_ROUND);
     return { hasMore, nextDueAt: await context.tx.nextDueAt() };
   });
 
@@ -123,22 +127,44 @@ async function readyDue({ tx, ledger, now }: BatchContext): Promise<number> {
   return ids.length;
 }
 
-async function deleteOld(context: BatchContext, limit: number): Promise<number> {
-  const { tx, ledger, now, settings } = context;
+/**
+ * In slices, each twice as large as the one before, until the time is over: how much goes with a job, its output above
+ * all, is not known before.
+ * @returns whether there may be more to delete soon
+ */
+async function deleteOld(context: BatchContext, limit: number): Promise<boolean> {
+  const { tx, now, settings } = context;
+  const giveUpAt = performance.now() + MAX_DELETING_MS;
+  let slice = FIRST_SLICE;
   let deleted = 0;
   for (const [state, keepMs] of keeps(settings)) {
-    if (keepMs === null || deleted >= limit) continue;
-    const ids = await tx.finishedBefore(state, now - keepMs, limit - deleted);
-    if (ids.length === 0) continue;
-    await ledger.load(ids);
-    if (state !== "succeeded") await giveUpDependents(context, ids);
-    for (const id of ids) {
-      const job = ledger.get(id);
-      if (job?.state === state) ledger.delete(job);
+    if (keepMs === null) continue;
+    for (let isEnd = false; !isEnd && deleted < limit; ) {
+      if (performance.now() > giveUpAt) return true;
+      const wanted = Math.min(slice, limit - deleted);
+      const ids = await tx.finishedBefore(state, now - keepMs, wanted);
+      if (ids.length > 0) await deleteFinished(context, state, ids);
+      deleted += ids.length;
+      isEnd = ids.length < wanted;
+      if (!isEnd) slice = Math.min(2 * slice, MAX_SLICE);
     }
-    deleted += ids.length;
   }
-  return deleted;
+  return deleted >= limit / 2;
+}
+
+async function deleteFinished(
+  context: BatchContext,
+  state: FinalState,
+  ids: readonly number[],
+): Promise<void> {
+  const { ledger } = context;
+  await ledger.load(ids);
+  if (state !== "succeeded") await giveUpDependents(context, ids);
+  for (const id of ids) {
+    const job = ledger.get(id);
+    if (job?.state === state) ledger.delete(job);
+  }
+  await ledger.flush();
 }
 
 /**

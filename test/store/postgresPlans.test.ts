@@ -30,7 +30,8 @@ test("jobs are deleted by their keys, also from tables that were vacuumed while 
     for (const [table, fill] of Object.entries(TABLES)) {
       await sql.unsafe(fill, [ROWS]);
       await sql.unsafe(`DELETE FROM ${table}`);
-      await sql.unsafe(`VACUUM ANALYZE ${table}`);
+      // The pages stay, as they do where one that is in use stands at the end.
+      await sql.unsafe(`VACUUM (ANALYZE, TRUNCATE off) ${table}`);
     }
     const id = await store.transaction(async (tx) => {
       const id = await tx.nextJobIds(1);
