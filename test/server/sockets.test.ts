@@ -327,6 +327,49 @@ test("a reader that does not even take its dismissal is cut off", async () => {
   await closed;
 });
 
+test("a reader that takes nothing is dropped, also when nothing more comes; a slow one is not", async () => {
+  await using setup = await start({
+    limits: { socketStallMs: 200, socketCheckMs: 20, socketCloseGraceMs: 60_000 },
+  });
+  const [still, idle] = [open(`${setup.url}/ws/things/x`), open(`${setup.url}/ws/things/x`)];
+  await until("the messages", () => still.messages.length === 1 && idle.messages.length === 1);
+  still.socket.pause();
+  // Larger than what the system's own buffers take.
+  for (const connection of setup.connections) connection.send(["x".repeat(24_000_000)]);
+  await until("the message", () => idle.messages.length === 2);
+  await Bun.sleep(500);
+  expect(idle.socket.readyState).toBe(WebSocket.OPEN);
+  still.socket.resume();
+  expect(await still.closed).toEqual({
+    code: 4408,
+    reason: expect.stringContaining("took nothing for 200 ms"),
+  });
+});
+
+test("all readers together hold so much of large messages, and who comes over it is told to come back", async () => {
+  await using setup = await start({ limits: { maxAllSocketBufferBytes: 72_000_000 } });
+  const path = `${setup.url}/ws/things/x`;
+  const still = Array.from({ length: 3 }, () => open(path));
+  await until("the messages", () => still.every(({ messages }) => messages.length === 1));
+  for (const { socket } of still) socket.pause();
+  const large = "x".repeat(24_000_000);
+  for (const connection of setup.connections) expect(connection.send([large])).toBe(1);
+  const late = open(path);
+  await until("the message", () => late.messages.length === 1);
+  // Small messages go on.
+  const newest = setup.connections.at(-1);
+  expect(newest?.send(["small"])).toBe(1);
+  newest?.send([large]);
+  expect(await late.closed).toEqual({ code: 4503, reason: expect.stringContaining("come back later") });
+  expect(late.messages.at(-1)).toBe("small");
+  for (const { socket } of still) socket.resume();
+  await until("the large messages", () => still.every(({ messages }) => messages.length === 2));
+  const again = open(path);
+  await until("the message", () => again.messages.length === 1);
+  setup.connections.at(-1)?.send([large]);
+  await until("the large message", () => again.messages.length === 2);
+});
+
 test("a server that closes says so to all, and takes no more", async () => {
   const setup = await start();
   const all = Array.from({ length: 20 }, () => open(`${setup.url}/ws/things/x`));

@@ -1,12 +1,15 @@
 /** One WebSocket: bounds what waits for its reader, and ends it for sure. */
 import type { ServerWebSocket } from "bun";
 import type { Role } from "../../dialects/route.ts";
-import type { SocketConnection, SocketRoute } from "../../dialects/socket.ts";
+import { CLOSE, type SocketConnection, type SocketRoute } from "../../dialects/socket.ts";
+import type { HeldBytes } from "./heldBytes.ts";
 
 /** Limits of one WebSocket. */
 export interface ConnectionLimits {
   /** What may wait in memory for one reader, beside the message that goes over it. */
   readonly maxSocketBufferBytes: number;
+  /** A reader that takes nothing of what waits for it for so long is dropped. */
+  readonly socketStallMs: number;
   /** How long a reader that is told to leave has to take what is still for it. */
   readonly socketCloseGraceMs: number;
 }
@@ -26,6 +29,8 @@ export interface ConnectionOptions {
   /** Says whether the caller's key still lets it in. */
   readonly mayGoOn: () => boolean;
   readonly limits: ConnectionLimits;
+  /** Counts what waits for the readers of all. */
+  readonly allHeld: HeldBytes;
   /** Called when it is gone. */
   readonly leave: () => void;
 }
@@ -43,7 +48,11 @@ export class Connection implements SocketConnection {
   onRoom: (() => void) | null = null;
   onEnd: (() => void) | null = null;
   readonly #limits: ConnectionLimits;
+  readonly #allHeld: HeldBytes;
   readonly #leave: () => void;
+  /** What waited for the reader at the last look, and since when that has not become less. */
+  #held = 0;
+  #stillSinceMs = 0;
   #socket: ServerWebSocket<Connection> | null = null;
   #isClosing = false;
   #graceTimer: Timer | null = null;
@@ -56,6 +65,7 @@ export class Connection implements SocketConnection {
     this.refusal = options.refusal;
     this.mayGoOn = options.mayGoOn;
     this.#limits = options.limits;
+    this.#allHeld = options.allHeld;
     this.#leave = options.leave;
   }
 
@@ -66,6 +76,7 @@ export class Connection implements SocketConnection {
 
   /** The socket has taken what waited. */
   drained(): void {
+    this.#look();
     if (!this.#isClosing) this.onRoom?.();
   }
 
@@ -73,6 +84,7 @@ export class Connection implements SocketConnection {
   ended(): void {
     this.#isClosing = true;
     this.#socket = null;
+    this.#look();
     this.#leave();
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
     const { onEnd } = this;
@@ -87,15 +99,37 @@ export class Connection implements SocketConnection {
     if (socket === null || this.#isClosing) return messages.length;
     const { maxSocketBufferBytes } = this.#limits;
     let taken = 0;
+    let isRefused = false;
     // Small messages leave together: one system call for many.
     socket.cork(() => {
       for (const message of messages) {
         if (socket.getBufferedAmount() >= maxSocketBufferBytes) break;
+        // A large one goes over what may wait for one reader: not for any number of them at the same time.
+        isRefused = message.length > maxSocketBufferBytes && !this.#allHeld.hasRoom(message.length);
+        if (isRefused) break;
         socket.send(message);
         taken++;
       }
     });
-    return taken;
+    this.#look();
+    if (!isRefused) return taken;
+    this.close(CLOSE.unavailable, "the server holds too much for readers that do not read; come back later");
+    return messages.length;
+  }
+
+  /** Drops a reader that has taken nothing for too long. To be called now and then. */
+  dropIfStill(): void {
+    this.#look();
+    const stillMs = performance.now() - this.#stillSinceMs;
+    if (this.#held === 0 || stillMs <= this.#limits.socketStallMs) return;
+    this.close(CLOSE.tooSlow, `the reader is too slow: it took nothing for ${this.#limits.socketStallMs} ms`);
+  }
+
+  #look(): void {
+    const held = this.#socket?.getBufferedAmount() ?? 0;
+    if (held < this.#held || this.#held === 0) this.#stillSinceMs = performance.now();
+    this.#allHeld.change(held - this.#held);
+    this.#held = held;
   }
 
   close(code: number, reason: string): void {

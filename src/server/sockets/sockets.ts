@@ -15,6 +15,7 @@ import { refuseForeignPage } from "../access/foreignPage.ts";
 import type { Gate } from "../access/gate.ts";
 import { closingFor } from "./closing.ts";
 import { Connection, type ConnectionLimits, type Refusal } from "./connection.ts";
+import { HeldBytes } from "./heldBytes.ts";
 import { FULL_RETRY_AFTER_MS, type OpenStreams } from "./openStreams.ts";
 import { type SocketMatch, SocketPaths } from "./socketPaths.ts";
 
@@ -26,8 +27,10 @@ export interface SocketLimits extends ConnectionLimits {
   readonly socketIdleTimeoutMs: number;
   /** Longest message from a client. Clients have little to say. */
   readonly maxSocketMessageBytes: number;
-  /** How often it is looked whether the keys of open sockets and streams are still good. */
+  /** How often it is looked whether the keys of open sockets and streams are still good, and who reads. */
   readonly socketCheckMs: number;
+  /** Messages that are larger than what may wait for one reader are sent while all hold less than this. */
+  readonly maxAllSocketBufferBytes: number;
 }
 
 export const DEFAULT_SOCKET_LIMITS: SocketLimits = {
@@ -36,6 +39,8 @@ export const DEFAULT_SOCKET_LIMITS: SocketLimits = {
   maxSocketMessageBytes: 4_096,
   socketCheckMs: 5_000,
   maxSocketBufferBytes: 64 * 1_024,
+  maxAllSocketBufferBytes: 256 * 1_024 * 1_024,
+  socketStallMs: 10_000,
   socketCloseGraceMs: 5_000,
 };
 
@@ -58,12 +63,14 @@ export class Sockets {
   readonly #paths: SocketPaths;
   readonly #options: SocketsOptions;
   readonly #open = new Set<Connection>();
+  readonly #allHeld: HeldBytes;
   #isClosing = false;
   readonly #timer: Timer;
 
   constructor(options: SocketsOptions) {
     this.#options = options;
     this.#paths = new SocketPaths(options.dialects);
+    this.#allHeld = new HeldBytes(options.limits.maxAllSocketBufferBytes);
     this.#timer = setInterval(() => this.#check(), options.limits.socketCheckMs);
     this.#timer.unref();
   }
@@ -95,7 +102,10 @@ export class Sockets {
       const { search, token } = splitUrlToken(queryOf(request.url));
       const { role, refusal, mayGoOn } = await this.#admit(request, route.access ?? "read", server, token);
       const query = new URLSearchParams(search);
-      const connection = new Connection({ route, params, query, role, refusal, mayGoOn, limits, leave });
+      const connection = new Connection({
+        ...{ route, params, query, role, refusal, mayGoOn, limits, leave },
+        allHeld: this.#allHeld,
+      });
       if (server.upgrade(request, { data: connection })) return undefined;
       leave();
       return notAHandshake();
@@ -168,10 +178,11 @@ export class Sockets {
     }
   }
 
-  /** Ends the sockets whose key is no longer good. */
+  /** Ends the sockets whose key is no longer good, and those whose readers stand still. */
   #check(): void {
     for (const connection of this.#open) {
       if (!connection.mayGoOn()) connection.close(REVOKED.code, REVOKED.reason);
+      else connection.dropIfStill();
     }
   }
 
