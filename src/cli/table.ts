@@ -1,5 +1,6 @@
 /** Tables of lists, compact: no frames, two blanks between columns. */
 import CliTable from "cli-table3";
+import { oneLine } from "./othersText.ts";
 
 const NO_FRAME = {
   top: "",
@@ -32,11 +33,6 @@ export function renderTable(headings: readonly string[], rows: readonly (readonl
     .split("\n")
     .map((line) => line.trimEnd())
     .join("\n");
-}
-
-/** Text of others in a cell: one line, and no control characters that would move the cursor. Colours stay. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\s+/g, " ").replaceAll(/\x1b(?!\[\d+m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g, "");
 }
 
 /** Cuts text to `width` characters, with an ellipsis where something is missing. */

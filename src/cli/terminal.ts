@@ -2,6 +2,7 @@
 import { writeSync } from "node:fs";
 import { styleText } from "node:util";
 import { EXIT } from "./exitCode.ts";
+import { withoutControls } from "./othersText.ts";
 
 export type Colour = "green" | "red" | "yellow" | "cyan" | "gray" | "bold";
 
@@ -56,9 +57,14 @@ export class Terminal {
     writeAll(STDERR, `\r\x1b[2K${(text ?? "").slice(0, width)}`);
   }
 
-  /** A line of the result. */
+  /** A line of the result, for people. */
   line(text: string): void {
-    this.write(`${text}\n`);
+    this.write(`${withoutControls(text)}\n`);
+  }
+
+  /** A line of JSON, for programs. */
+  jsonLine(value: unknown): void {
+    this.write(`${JSON.stringify(value)}\n`);
   }
 
   /** The result as JSON, exactly as the API gave it. */
@@ -68,12 +74,12 @@ export class Terminal {
 
   /** A line beside the result; not shown with `--quiet`. */
   note(text: string): void {
-    if (!this.isQuiet) this.writeError(`${text}\n`);
+    if (!this.isQuiet) this.writeError(`${withoutControls(text)}\n`);
   }
 
   /** A line about something wrong; shown always. */
   error(text: string): void {
-    this.writeError(`${this.paintError("red", "yardmaster:")} ${text}\n`);
+    this.writeError(`${this.paintError("red", "yardmaster:")} ${withoutControls(text)}\n`);
   }
 
   paint(colour: Colour, text: string): string {

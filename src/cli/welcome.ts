@@ -15,7 +15,7 @@ function commandName(): string {
 export function welcome(terminal: Terminal, server: OpenServer, isJson: boolean, isAgentHere: boolean): void {
   const urls = server.addresses.map((address) => address.url);
   if (isJson) {
-    terminal.line(JSON.stringify({ addresses: urls, data: server.dataDir, pid: process.pid }));
+    terminal.jsonLine({ addresses: urls, data: server.dataDir, pid: process.pid });
     return;
   }
   const [first] = server.addresses;

@@ -5,9 +5,11 @@ import { attemptTable } from "../attemptTable.ts";
 import { declareCommand, invoke, jobRef } from "../commandLine.ts";
 import { formatDuration, relativeTime } from "../duration.ts";
 import { attemptText, runTimeMs, STATE_COLOUR } from "../jobText.ts";
+import { indented } from "../othersText.ts";
 import type { Terminal } from "../terminal.ts";
 
 const MAX_RESULT_LENGTH = 2_000;
+const WORD_WIDTH = 11;
 
 export function jobCommand(): Command {
   return declareCommand({
@@ -60,7 +62,9 @@ function describeJob(terminal: Terminal, job: Job): string {
   ];
   return rows
     .flatMap(([word, value]) =>
-      value === null ? [] : [`${terminal.paint("bold", word.padEnd(11))} ${value}`],
+      value === null
+        ? []
+        : [`${terminal.paint("bold", word.padEnd(WORD_WIDTH))} ${indented(value, WORD_WIDTH + 1)}`],
     )
     .join("\n");
 }

@@ -42,7 +42,7 @@ export function logsCommand(): Command {
         stream: options.stream,
       };
       const print = (chunk: { readonly stream: string; readonly text: string }): void => {
-        if (isJson) terminal.line(JSON.stringify(chunk));
+        if (isJson) terminal.jsonLine(chunk);
         else if (chunk.stream === "stdout") terminal.write(chunk.text);
         else if (chunk.stream === "stderr") terminal.writeError(chunk.text);
         else terminal.note(systemLine(chunk.text));

@@ -6,6 +6,7 @@ import { keyName, PROVENANCE } from "../../domain/provenance.ts";
 import { checkChain, type KnownFacts, type RecordVerdict } from "../../domain/provenanceChain.ts";
 import { declareCommand, type Invocation, invoke, jobRef } from "../commandLine.ts";
 import { EXIT, ExitError } from "../exitCode.ts";
+import { oneLine } from "../othersText.ts";
 import { type ProvenanceFile, provenanceText, readProvenance } from "../provenanceFile.ts";
 import { UsageError } from "../usageError.ts";
 
@@ -87,11 +88,11 @@ async function verify(ref: string | undefined, flags: Flags, invocation: Invocat
     for (const [index, record] of chain.records.entries()) {
       terminal.line(await recordLine(index + 1, record, evidence));
     }
-    if (artifact !== null) terminal.line(`model: ${artifact.text}`);
+    if (artifact !== null) terminal.line(`model: ${oneLine(artifact.text)}`);
     if (faults.length === 0)
       terminal.line(`${terminal.paint("green", "verified")}: ${summary(chain.records)}`);
   }
-  if (faults.length > 0) throw new ExitError(EXIT.failed, `not verified: ${faults.join("; ")}`);
+  if (faults.length > 0) throw new ExitError(EXIT.failed, `not verified: ${oneLine(faults.join("; "))}`);
 }
 
 async function evidenceOf(
@@ -211,10 +212,10 @@ async function recordLine(number: number, verdict: RecordVerdict, { records }: E
   const parts = [
     `record ${number}`,
     ...(verdict.attempt === null ? [] : [`attempt ${verdict.attempt}`]),
-    `node ${verdict.nodeId ?? "unknown"}`,
+    `node ${oneLine(verdict.nodeId ?? "unknown")}`,
     verdict.modelHash === null || verdict.modelHash === ""
       ? "no model"
-      : `model ${verdict.modelHash.slice(0, 12)}…`,
+      : `model ${oneLine(verdict.modelHash.slice(0, 12))}…`,
     `${SIGNATURE_WORDS[verdict.signature]}${key}`,
   ];
   return parts.join(", ");
