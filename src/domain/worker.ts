@@ -21,6 +21,8 @@ export interface WorkerRegistration {
   readonly dialect: DialectName;
   /** What its API keeps of it besides. */
   readonly details: JsonObject;
+  /** It did not register, it was only heard of: forgotten when it is silent for long. Absent is false. */
+  readonly isImplicit?: boolean;
 }
 
 export interface Worker extends WorkerRegistration {

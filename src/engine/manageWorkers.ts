@@ -10,7 +10,8 @@ import { putBack } from "./finishJobs.ts";
 export const registerWorkers: Handler<"registerWorker"> = (context, requests) =>
   each<"registerWorker">(requests, async (registration) => {
     const isNew = (await context.tx.workers([registration.id])).length === 0;
-    await context.tx.upsertWorkers([{ ...registration, isImplicit: false, now: context.now }]);
+    const { isImplicit = false } = registration;
+    await context.tx.upsertWorkers([{ ...registration, isImplicit, now: context.now }]);
     const worker = await load(context, registration.id);
     context.ledger.events.push({ type: "worker", id: worker.id, state: worker.state });
     return { worker, isNew };

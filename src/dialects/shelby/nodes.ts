@@ -47,7 +47,7 @@ export class Nodes {
     const { nodeId, handshakeKey, aptosPublicKey } = node;
     return this.#inTurn(nodeId, async () => {
       await this.#isKnown(nodeId);
-      await this.#enter(nodeId, node.specs, node.containerSupported);
+      await this.#enter(nodeId, { specs: node.specs, containerSupported: node.containerSupported }, false);
       const before = await this.#engine.read.document(COLLECTION, nodeId);
       if (handshakeKey !== null || aptosPublicKey !== null) {
         const value = {
@@ -115,11 +115,12 @@ export class Nodes {
 
   #enterUnknown(nodeId: string): Promise<void> {
     return this.#inTurn(nodeId, async () => {
-      if (!(await this.#isKnown(nodeId))) await this.#enter(nodeId, {}, true);
+      if (!(await this.#isKnown(nodeId)))
+        await this.#enter(nodeId, { specs: {}, containerSupported: true }, true);
     });
   }
 
-  async #enter(nodeId: string, specs: JsonObject, containerSupported: boolean): Promise<void> {
+  async #enter(nodeId: string, details: JsonObject, isImplicit: boolean): Promise<void> {
     await this.#engine.registerWorker({
       id: nodeId,
       name: nodeId,
@@ -129,7 +130,7 @@ export class Nodes {
       queues: [QUEUE],
       kinds: ["script"],
       dialect: "shelby",
-      details: { specs, containerSupported },
+      ...{ details, isImplicit },
     });
   }
 

@@ -298,6 +298,24 @@ test("nodes are active for the time that is set, then inactive", async () => {
   });
 });
 
+test("nodes that were only heard of are forgotten when they are silent for long, those that registered are not", async () => {
+  await using shelby = await startShelby({ engine: { retainWorkersMs: 300, maintenanceMs: 20 } });
+  const ids = async () =>
+    (await shelby.get("/api/frontend/nodes")).body.nodes.map(({ nodeId }) => nodeId).sort();
+  await shelby.post("/api/nodes/register", { nodeId: "registered", specs: { os: "Linux" } });
+  await shelby.poll("heard");
+  await shelby.post("/api/nodes/heartbeat", { nodeId: "beating" });
+  expect(await ids()).toEqual(["beating", "heard", "registered"]);
+  await until(async () => {
+    await shelby.post("/api/nodes/heartbeat", { nodeId: "beating" });
+    return (await ids()).length === 2;
+  }, "the silent node is forgotten");
+  expect(await ids()).toEqual(["beating", "registered"]);
+  // Its next word brings it back.
+  await shelby.post("/api/nodes/heartbeat", { nodeId: "heard" });
+  expect(await ids()).toEqual(["beating", "heard", "registered"]);
+});
+
 test("a node that tells absurd figures does not spoil the sums of all", async () => {
   await using shelby = await startShelby();
   for (const [nodeId, specs] of Object.entries({
