@@ -10,7 +10,7 @@ import { decodeError, type ReplyMessage } from "./wire.ts";
  * while this one goes on reading requests. With 64 clients this keeps both threads busy; if all their calls
  * went in one post, the threads would work in turns.
  */
-const MAX_CALLS_PER_POST = 8;
+const MAX_CALLS_PER_POST = 16;
 
 interface PendingCall {
   readonly bytes: number;
