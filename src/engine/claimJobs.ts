@@ -7,10 +7,10 @@
  */
 import type { Job } from "../domain/job.ts";
 import { compareJobs } from "../domain/ordering.ts";
-import { fits, type Resources, subtract } from "../domain/resources.ts";
-import { matches } from "../domain/shape.ts";
+import { fits, subtract } from "../domain/resources.ts";
 import type { Head, JobControl, Lease, StoredShape, StoredWorker, Transaction } from "../store/store.ts";
-import type { BatchContext, Handler, Outcome } from "./batch.ts";
+import type { BatchContext, Handler } from "./batch.ts";
+import { type Claimant, suits } from "./claimant.ts";
 import type { ClaimedJob, ClaimRequest } from "./engine.ts";
 
 export const claimJobs: Handler<"claim"> = async (context, requests) => {
@@ -24,14 +24,11 @@ export const claimJobs: Handler<"claim"> = async (context, requests) => {
     const worker = workers.get(request.workerId);
     picks.push(worker === undefined ? [] : await pick(lines, shapes, request, worker));
   }
-  return lease(context, requests, picks);
+  const given = await lease(context, requests, picks);
+  return requests.map(({ workerId }, index) => ({
+    answer: { jobs: given[index] ?? [], claimant: workers.get(workerId) ?? null },
+  }));
 };
-
-interface Claimant {
-  readonly labels: Readonly<Record<string, string>>;
-  /** What the whole worker has, however much its claim offers: agents claim ahead of slots that will be free. */
-  readonly capacity: Resources | null;
-}
 
 /**
  * The workers that may take jobs; draining ones are left out. A worker that claims without having
@@ -70,10 +67,7 @@ async function pick(
   worker: Claimant,
 ): Promise<number[]> {
   const { max, capacity } = request;
-  const offer = { ...request, labels: worker.labels };
-  let candidates = shapes.filter(
-    (shape) => matches(shape, offer) && (worker.capacity === null || fits(shape.resources, worker.capacity)),
-  );
+  let candidates = shapes.filter((shape) => suits(shape, request, worker));
   let free = capacity;
   const picked: number[] = [];
   while (picked.length < max && candidates.length > 0) {
@@ -126,13 +120,13 @@ async function lease(
   context: BatchContext,
   requests: readonly ClaimRequest[],
   picks: readonly (readonly number[])[],
-): Promise<Outcome<"claim">[]> {
+): Promise<readonly (readonly ClaimedJob[])[]> {
   const { tx, ledger, now, settings } = context;
   const all = picks.flat();
-  if (all.length === 0) return requests.map(() => ({ answer: [] }));
+  if (all.length === 0) return [];
   const jobs = new Map((await ledger.loadWhole(all)).map((job) => [job.id, job]));
   const leases: Lease[] = [];
-  const outcomes: Outcome<"claim">[] = [];
+  const given: ClaimedJob[][] = [];
   for (const [index, request] of requests.entries()) {
     const answer: ClaimedJob[] = [];
     for (const id of picks[index] ?? []) {
@@ -162,10 +156,10 @@ async function lease(
       });
       answer.push(claimed(job, control, expiresAt));
     }
-    outcomes.push({ answer });
+    given.push(answer);
   }
   await tx.putLeases(leases);
-  return outcomes;
+  return given;
 }
 
 /** The job as its claim left it, without reading it again. */

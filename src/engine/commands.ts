@@ -6,6 +6,7 @@ import type { Job } from "../domain/job.ts";
 import type { Project, Task } from "../domain/project.ts";
 import type { Resources } from "../domain/resources.ts";
 import type { Worker, WorkerRegistration } from "../domain/worker.ts";
+import type { Claimant } from "./claimant.ts";
 import type {
   AddRecordsRequest,
   AppendLogRequest,
@@ -28,7 +29,11 @@ import type {
 /** Request and answer of each command. */
 export interface CommandTypes {
   submit: { request: SubmitRequest; answer: SubmitReceipt };
-  claim: { request: ClaimRequest; answer: readonly ClaimedJob[] };
+  claim: {
+    request: ClaimRequest;
+    /** Who was given nothing may wait, as the worker that it is; null is one that may have no jobs now. */
+    answer: { readonly jobs: readonly ClaimedJob[]; readonly claimant: Claimant | null };
+  };
   renew: { request: RenewRequest; answer: RenewAnswer };
   finish: { request: FinishRequest; answer: readonly ResultAnswer[] };
   appendLog: { request: AppendLogRequest; answer: number };

@@ -117,8 +117,9 @@ export class Committer {
 
   async #commit(): Promise<void> {
     const startedAt = performance.now();
+    // Which command it was that made its commit fail is found out without claims that could be the reason.
+    const claims = new TakenClaims(this.#isolated > 0 ? () => [] : this.#takeClaims);
     const batches = this.#take();
-    const claims = new TakenClaims(this.#takeClaims);
     let commands = 0;
     for (const batch of batches) commands += batch.commands;
     let result: Pick<Commit, "events" | "counts" | "nameEvents" | "readied">;
@@ -139,7 +140,7 @@ export class Committer {
       });
     } catch (error) {
       claims.fail();
-      this.#fail(error, batches);
+      this.#fail(error, batches, claims.size > 0);
       return;
     }
     this.#forget(batches);
@@ -171,11 +172,11 @@ export class Committer {
     }
   }
 
-  #fail(error: unknown, batches: readonly CommandBatch[]): void {
+  #fail(error: unknown, batches: readonly CommandBatch[], hadClaims: boolean): void {
     const isStoresFault = error instanceof StoreUnavailableError;
     const commands = batches.reduce((sum, batch) => sum + batch.commands, 0);
     if (isStoresFault) this.#onRefusal(error.message);
-    if (isStoresFault || commands <= 1) {
+    if (isStoresFault || (commands <= 1 && !hadClaims)) {
       this.#forget(batches);
       for (const batch of batches) batch.fail(error);
       return;

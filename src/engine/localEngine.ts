@@ -42,6 +42,8 @@ export interface LocalEngineOptions {
 const SMALL_REQUEST_BYTES = 512;
 /** Pause between two writes of when workers were last heard from. */
 const SEEN_EVERY_MS = 5_000;
+/** A claim that missed jobs twice in a row, since others were faster, waits so long before it tries again. */
+const MISSED_PAUSE_MS = 20;
 /** Written to find out whether there is room again: about what a few requests take, so that they will pass too. */
 const PROBE = { collection: "upkeep", key: "probe", value: { padding: "x".repeat(65_536) } };
 
@@ -127,28 +129,36 @@ export class LocalEngine implements Engine {
   async claim(request: ClaimRequest, signal?: AbortSignal): Promise<readonly ClaimedJob[]> {
     const startedAt = this.#clock();
     const deadline = startedAt + request.waitMs;
+    const isGone = () => signal?.aborted === true;
     const end = (jobs: readonly ClaimedJob[]) => {
       this.#claimSeconds.add((this.#clock() - startedAt) / 1_000);
       return jobs;
     };
-    for (;;) {
+    for (let missed = 0; ; ) {
       this.#see(request.workerId);
       const mark = this.#waiting.mark();
-      let jobs = await this.#run("claim", request);
+      const answer = await this.#run("claim", request);
+      let { jobs } = answer;
       const leftMs = deadline - this.#clock();
       const canWait =
         jobs.length === 0 &&
         leftMs > 0 &&
-        signal?.aborted !== true &&
+        !isGone() &&
         !this.#isClosed &&
         this.#waiting.size < this.#settings.maxWaitingClaims;
       if (canWait) {
-        if (this.#waiting.hasMissed(mark, request)) continue;
-        const ended = await this.#waiting.wait(request, leftMs, signal);
-        if (ended === "try") continue;
-        if (ended !== "over") jobs = ended;
+        const claim = { request, claimant: answer.claimant };
+        missed = this.#waiting.hasMissed(mark, claim) ? missed + 1 : 0;
+        if (missed === 1) continue;
+        // While it waits the next commit that makes jobs ready serves it. Without the pause a thousand idle claims
+        // could all be tried for each job that comes, and be under way whenever one does.
+        const isPause = missed > 1 && leftMs > MISSED_PAUSE_MS;
+        const ended = await this.#waiting.wait(claim, isPause ? MISSED_PAUSE_MS : leftMs, signal);
+        const isWorthTrying = ended === "try" || (isPause && !this.#isClosed);
+        if (ended !== "try" && ended !== "over") jobs = ended;
+        else if (isWorthTrying && !isGone()) continue;
       }
-      if (jobs.length === 0 || signal?.aborted !== true) return end(jobs);
+      if (jobs.length === 0 || !isGone()) return end(jobs);
       await this.#giveBack(request.workerId, jobs);
       return [];
     }
@@ -222,13 +232,17 @@ export class LocalEngine implements Engine {
     }
   }
 
-  registerWorker(registration: Request<"registerWorker">) {
+  async registerWorker(registration: Request<"registerWorker">) {
     this.#see(registration.id);
-    return this.#run("registerWorker", registration);
+    const answer = await this.#run("registerWorker", registration);
+    this.#waiting.tryWorker(registration.id);
+    return answer;
   }
 
-  drainWorker(id: string) {
-    return this.#run("drainWorker", { id });
+  async drainWorker(id: string) {
+    const worker = await this.#run("drainWorker", { id });
+    this.#waiting.tryWorker(id);
+    return worker;
   }
 
   heartbeatWorker(id: string) {
@@ -236,8 +250,10 @@ export class LocalEngine implements Engine {
     return this.#run("heartbeatWorker", { id });
   }
 
-  releaseWorker(id: string) {
-    return this.#run("releaseWorker", { id });
+  async releaseWorker(id: string) {
+    const worker = await this.#run("releaseWorker", { id });
+    this.#waiting.tryWorker(id);
+    return worker;
   }
 
   async deleteWorker(id: string): Promise<void> {
@@ -370,6 +386,9 @@ export class LocalEngine implements Engine {
     if (notice.readied === null) this.#waiting.tryAll();
     else this.#waiting.wakeFor(notice.readied);
     const events = notice.events ?? [{ type: "resync" } as const];
+    for (const event of events) {
+      if (event.type === "worker" && event.state !== "offline") this.#waiting.tryWorker(event.id);
+    }
     if (events.length === 0) return;
     for (const listener of this.#listeners) listener(events);
   }

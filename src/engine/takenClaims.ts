@@ -13,6 +13,10 @@ export class TakenClaims {
     this.#take = take;
   }
 
+  get size(): number {
+    return this.#claims.length;
+  }
+
   /** May be called again, when the transaction is run anew: who was taken over stays so. */
   async run(context: BatchContext): Promise<void> {
     this.#claims.push(...this.#take(context.ledger.readied()));
@@ -29,7 +33,7 @@ export class TakenClaims {
   succeed(): void {
     for (const [index, claim] of this.#claims.entries()) {
       const outcome = this.#outcomes[index];
-      const jobs = outcome !== undefined && "answer" in outcome ? outcome.answer : [];
+      const jobs = outcome !== undefined && "answer" in outcome ? outcome.answer.jobs : [];
       claim.end(jobs.length > 0 ? jobs : "try");
     }
   }
