@@ -73,8 +73,8 @@ export interface CommandTypes {
     request: {
       /** Workers heard from since the last round. */
       seen: readonly { id: string; lastSeenAt: number }[];
-      /** Most jobs that ended in one commit since then: how many end is how many must be deleted. */
-      mostEnded: number;
+      /** Most jobs that ended in one commit since then: how many end is how many must be deleted. Null deletes none. */
+      mostEnded: number | null;
     };
     answer: { hasMore: boolean; nextDueAt: number | null };
   };

@@ -111,9 +111,12 @@ export class LocalEngine implements Engine {
     });
   }
 
-  /** Grants every held job its grace and begins with the upkeep. To be awaited before anything else. */
+  /**
+   * Grants every held job its grace and begins with the upkeep. To be awaited before anything else. What is past its
+   * keep waits: after a long pause there may be millions of jobs to delete.
+   */
   async start(): Promise<void> {
-    await this.maintainNow();
+    while ((await this.#run("maintain", { seen: [], mostEnded: null })).hasMore);
     this.#upkeep.start();
   }
 

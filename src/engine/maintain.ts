@@ -23,17 +23,23 @@ export const IDEMPOTENCY_KEEP_MS = 86_400_000;
 
 export const maintain: Handler<"maintain"> = (context, requests) =>
   each<"maintain">(requests, async ({ seen, mostEnded }) => {
-    if (seen.length > 0) await context.tx.touchWorkers(seen);
     const { isMine, lastAt } = await context.tx.beginUpkeep(context.now);
-    if (!isMine) return { hasMore: false, nextDueAt: null };
+    if (!isMine) {
+      if (seen.length > 0) await context.tx.touchWorkers(seen);
+      return { hasMore: false, nextDueAt: null };
+    }
     if (lastAt !== null && context.now - lastAt > pauseMs(context.settings)) {
       // No server could take a heartbeat meanwhile: machine suspended, all servers down, store away.
       await context.tx.graceLeases(context.now + context.settings.leaseMs);
     }
     const handled = [await grantGrace(context), await endOverdue(context), await readyDue(context)];
-    const hasMoreOld = await deleteOld(context, deletionsAt(mostEnded));
-    // Now and then is enough: when there is news of workers.
-    if (seen.length > 0) await forgetWorkers(context);
+    const hasMoreOld = mostEnded !== null && (await deleteOld(context, deletionsAt(mostEnded)));
+    if (seen.length > 0) {
+      // After the deletions: whoever writes of one of these workers waits from here on until the commit.
+      await context.tx.touchWorkers(seen);
+      // Now and then is enough: when there is news of workers.
+      await forgetWorkers(context);
+    }
     await context.tx.pruneIdempotency(context.now - IDEMPOTENCY_KEEP_MS, PER_ROUND);
     await context.tx.pruneDocuments(context.now, PER_ROUND);
     await context.ledger.flush();
@@ -140,7 +146,8 @@ async function deleteOld(context: BatchContext, limit: number): Promise<boolean>
   for (const [state, keepMs] of keeps(settings)) {
     if (keepMs === null) continue;
     for (let isEnd = false; !isEnd && deleted < limit; ) {
-      if (performance.now() > giveUpAt) return true;
+      // Where looking for them takes so long that there was no time for any, the other states have their turn too.
+      if (deleted > 0 && performance.now() > giveUpAt) return true;
       const wanted = Math.min(slice, limit - deleted);
       const ids = await tx.finishedBefore(state, now - keepMs, wanted);
       if (ids.length > 0) await deleteFinished(context, state, ids);
