@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { YardmasterClient, YardmasterError } from "@yardmaster/client";
+import { type NewJob, YardmasterClient, YardmasterError } from "@yardmaster/client";
 import { openEngine } from "../../src/engine/openEngine.ts";
 import { startTestServerWith } from "../server/testServer.ts";
 
@@ -90,4 +90,27 @@ test("what cannot be sent fails every one that went along", async () => {
   const client = new YardmasterClient({ baseUrl: "http://127.0.0.1:1", maxRetries: 0 });
   const outcomes = await Promise.allSettled(Array.from({ length: 12 }, () => client.submit(named("a"))));
   expect(outcomes.map(({ status }) => status)).toEqual(new Array(12).fill("rejected"));
+});
+
+test("what is no job fails its own caller, by a rejection, and nobody else, then or later", async () => {
+  await using yard = await startYard();
+  const silent = { ...named("silent"), toJSON: () => undefined };
+  const circular: { labels: Record<string, string> } = { labels: {} };
+  Object.assign(circular.labels, { circular });
+  const nothing: NewJob = JSON.parse("null");
+  const text: NewJob = JSON.parse('{"name":"text","spec":{"argv":["true"]},"dependsOn":"#0"}');
+  const outcomes = await Promise.allSettled([
+    yard.client.submit(named("first")),
+    yard.client.submit(silent),
+    yard.client.submit({ ...named("circular"), ...circular }),
+    yard.client.submit(nothing),
+    yard.client.submit(text),
+    ...Array.from({ length: 20 }, () => yard.client.submit(named("other"))),
+  ]);
+  expect(outcomes.slice(0, 5).map(({ status }) => status)).toEqual([
+    "fulfilled",
+    ...new Array(4).fill("rejected"),
+  ]);
+  expect(outcomes.slice(5).map(({ status }) => status)).toEqual(new Array(20).fill("fulfilled"));
+  expect((await yard.client.submit(named("last"))).name).toBe("last");
 });

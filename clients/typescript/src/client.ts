@@ -166,7 +166,10 @@ export class YardmasterClient {
    * four submissions without options are under way, further ones wait for one of them and then go in one request. The
    * answer of such a request masks the values of environments, as lists do.
    */
-  submit(job: NewJob, options: CallOptions & { idempotencyKey?: string | undefined } = {}): Promise<Job> {
+  async submit(
+    job: NewJob,
+    options: CallOptions & { idempotencyKey?: string | undefined } = {},
+  ): Promise<Job> {
     const isItsOwn = options.idempotencyKey !== undefined || options.signal !== undefined;
     return isItsOwn || !Submissions.canShare(job)
       ? this.#submit<Job>(JSON.stringify(job), options)

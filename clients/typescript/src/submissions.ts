@@ -35,13 +35,18 @@ export class Submissions {
 
   /** Whether a job may share a request: a job that names its neighbours means those of its own array. */
   static canShare(job: NewJob): boolean {
-    return job.dependsOn?.some((ref) => typeof ref === "string" && ref.startsWith("#")) !== true;
+    const { dependsOn } = job;
+    if (!Array.isArray(dependsOn)) return dependsOn === undefined;
+    return !dependsOn.some((ref) => typeof ref === "string" && ref.startsWith("#"));
   }
 
   /** Submits one job, perhaps together with others. */
   add(job: NewJob): Promise<Job> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ json: JSON.stringify(job), resolve, reject });
+      // Undefined where there is nothing to write, which the type of `stringify` does not tell.
+      const json: string | undefined = JSON.stringify(job);
+      if (json === undefined) throw new TypeError("a job must be something that can be written as JSON");
+      this.#waiting.push({ json, resolve, reject });
       this.#next();
     });
   }
