@@ -231,9 +231,11 @@ export class PostgresTransaction implements Transaction {
     }
   }
   pruneDocuments(before: number, limit: number): void {
+    // By their places, which needs no index. The sum keeps the planner from reading an index once more for the second
+    // condition, which is there for rows that are put anew at this moment.
     this.#statements.write(
-      `DELETE FROM documents WHERE (collection, key) IN (
-         SELECT collection, key FROM documents WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`,
+      `DELETE FROM documents WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM documents WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)) AND expires_at + 0 < $1`,
       [before, limit],
     );
   }
