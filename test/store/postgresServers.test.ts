@@ -1,5 +1,6 @@
 /** Several engines on one database, and a database that fails under them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import postgres from "postgres";
 import { StoreUnavailableError } from "../../src/domain/errors.ts";
 import type { Job } from "../../src/domain/job.ts";
 import { type ClaimRequest, DEFAULT_ENGINE_SETTINGS, type EngineSettings } from "../../src/engine/engine.ts";
@@ -193,6 +194,50 @@ describe("several servers on one database", () => {
     await Promise.all([1, 2, 3, 4].map(() => openEngine(url)));
     const rows = await cluster.ask(databaseOf(url), "SELECT value FROM yardmaster.meta");
     expect(rows).toHaveLength(1);
+  });
+});
+
+describe("a server with several commits at a time", () => {
+  test("makes the jobs of a key once, in whichever commits its requests come", async () => {
+    const engine = await openEngine(await cluster.newDatabase());
+    const keys = Array.from({ length: 40 }, (_, index) => `key ${index}`);
+    // So large that they go to one lane and to the other by turns.
+    const answers = await Promise.all(
+      [...keys, ...keys.toReversed()].map(async (key) => {
+        const idempotency = { key, fingerprint: "same" };
+        const { jobs } = await engine.submit({ jobs: [newJob()], idempotency }, 20_000);
+        return [key, jobs.map((job) => job.id).join()] as const;
+      }),
+    );
+    expect(new Set(answers.map((answer) => answer.join(": "))).size).toBe(keys.length);
+    expect(await engine.read.count({})).toBe(keys.length);
+  });
+
+  test("takes keys in one order, so that two commits never wait for each other's", async () => {
+    const url = await cluster.newDatabase();
+    const engine = await openEngine(url);
+    const sql = postgres(url, { max: 1, connection: { search_path: "yardmaster", lock_timeout: 300 } });
+    opened.push({ close: () => sql.end() });
+    await sql.unsafe("BEGIN; INSERT INTO idempotency VALUES ('a', 'other', '[]', 1)");
+    const answers = ["b", "a"].map((key) =>
+      engine.submit({ jobs: [newJob()], idempotency: { key, fingerprint: "same" } }),
+    );
+    for (let waiting = 0; waiting === 0; await Bun.sleep(10)) {
+      waiting = (await sql`SELECT FROM pg_locks WHERE NOT granted`).length;
+    }
+    // Who waits for one key holds none that comes after it.
+    await sql.unsafe("INSERT INTO idempotency VALUES ('b', 'other', '[]', 1)");
+    await sql.unsafe("ROLLBACK");
+    expect((await Promise.all(answers)).map(({ repeated }) => repeated)).toEqual([false, false]);
+  });
+
+  test("gives a worker that waits the job that was submitted, and takes its result after the claim", async () => {
+    const engine = await openEngine(await cluster.newDatabase());
+    const waiting = ["a", "b", "c"].map((id) => claim(engine, id, { max: 1, waitMs: 30_000 }));
+    await submit(engine, {}, {}, {});
+    const jobs = (await Promise.all(waiting)).flat();
+    expect(new Set(jobs.map(({ id }) => id)).size).toBe(3);
+    for (const job of jobs) expect(await finish(engine, job.workerId ?? "", [job])).toBe(1);
   });
 });
 

@@ -306,8 +306,11 @@ export class PostgresTransaction implements Transaction {
       jobIds: readJson<number[]>(row.job_ids),
     }));
   }
-  insertIdempotencies(entries: readonly (IdempotencyEntry & { readonly createdAt: number })[]): void {
-    if (entries.length === 0) return;
+  insertIdempotencies(added: readonly (IdempotencyEntry & { readonly createdAt: number })[]): void {
+    if (added.length === 0) return;
+    // In one order by all, so that two commits with the same keys do not wait for each other in a circle: that takes the
+    // database a second to notice.
+    const entries = added.toSorted((a, b) => (a.key < b.key ? -1 : 1));
     this.#statements.write(
       `INSERT INTO idempotency (key, fingerprint, job_ids, created_at)
        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])`,
