@@ -153,9 +153,9 @@ describe("where claims go wrong", () => {
     rmSync(store.dataDir, { recursive: true, force: true });
   });
 
-  const claim = (waitMs: number, signal?: AbortSignal) => {
+  const claim = (waitMs: number, signal?: AbortSignal, workerId = "w") => {
     const request: ClaimRequest = {
-      workerId: "w",
+      workerId,
       queues: ["*"],
       kinds: ["command"],
       capacity: { cpu: 4, accelerators: 0, memoryMb: 0 },
@@ -186,6 +186,16 @@ describe("where claims go wrong", () => {
     expect(await claim(400)).toEqual([]);
     expect(transactions).toBeGreaterThan(2);
     expect(transactions).toBeLessThan(60);
+  });
+
+  test("every claim ends when the engine closes, also one that a commit is about to serve", async () => {
+    const waiting = ["a", "b", "c"].map((id) => claim(60_000, undefined, id));
+    await engine.read.workers();
+    const submitted = engine.submit({ jobs: [newJob()], idempotency: null });
+    await engine.close();
+    expect((await submitted).jobs).toHaveLength(1);
+    const ended = await Promise.allSettled(waiting);
+    expect(ended.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
   });
 
   test("a claim whose caller left is not tried again", async () => {
