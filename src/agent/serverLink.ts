@@ -91,7 +91,10 @@ export class ServerLink {
   failed(what: string, error: unknown): void {
     if (this.#isUp !== false) {
       const fields = { server: this.#options.serverUrl, request: what, error: errorText(error) };
-      this.#options.log.warn("the server cannot be reached or does not answer now; trying on", fields);
+      const fault = isRefusal(error)
+        ? "the server refuses this agent"
+        : "the server cannot be reached or does not answer now";
+      this.#options.log.warn(`${fault}; trying on`, fields);
     }
     this.#isUp = false;
     // A server that was away may have lost sight of the worker, or be another one.
@@ -121,6 +124,11 @@ export class ServerLink {
 
 function isUnknownWorker(error: unknown): boolean {
   return error instanceof YardmasterError && error.status === 404;
+}
+
+/** For want of a good key: one may be entered at the server at any time. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof YardmasterError && (error.status === 401 || error.status === 403);
 }
 
 function isWorthRepeating(error: unknown): boolean {

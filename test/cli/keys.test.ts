@@ -67,6 +67,39 @@ describe("yardmaster keys", () => {
 });
 
 describe("a server with keys", () => {
+  test("doctor says whether the key is one of the server's", async () => {
+    const { url } = await scratch.start(["serve", "--data", "d", "--api-key", "read:the-key"]);
+    for (const [apiKey, verdict, words] of [
+      ["the-key", "ok", "takes the API key"],
+      ["another", "fail", "is not known here"],
+      ["", "fail", "an API key is required"],
+    ] as const) {
+      const env = { YARDMASTER_SERVER: url, ...(apiKey === "" ? {} : { YARDMASTER_API_KEY: apiKey }) };
+      const { stdout } = await scratch.run(["doctor", "--json", "--listen", "127.0.0.1:0"], env);
+      const findings: { check: string; verdict: string; detail: string }[] = JSON.parse(stdout);
+      const found = findings.find(({ check }) => check === "access");
+      expect([apiKey, found?.verdict, found?.detail]).toEqual([
+        apiKey,
+        verdict,
+        expect.stringContaining(words),
+      ]);
+    }
+  });
+
+  test("an agent that it refuses says so", async () => {
+    const { url } = await scratch.start(["serve", "--data", "d", "--api-key", "an-admin"]);
+    const env = { YARDMASTER_SERVER: url, YARDMASTER_API_KEY: "another" };
+    const agent = scratch.spawn(["agent", "--state-dir", "a"], env);
+    const decoder = new TextDecoder();
+    let said = "";
+    for await (const chunk of agent.stderr) {
+      said += decoder.decode(chunk, { stream: true });
+      if (said.includes("trying on")) break;
+    }
+    expect(said).toContain("the server refuses this agent; trying on");
+    expect(said).toContain("the API key is not known here");
+  });
+
   test("up gives its agent a key of its own, and jobs run; no key is on a command line or in a log", async () => {
     const argv = ["up", "--data", "data", "--api-key", "opensesame", "--log-level", "debug"];
     const { url, child } = await scratch.start(argv);

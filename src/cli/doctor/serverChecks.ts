@@ -15,7 +15,7 @@ const LOW_DISK_BYTES = 1024 ** 3;
 
 /** @param serverUrl address of the server that commands talk to */
 export async function serverChecks(values: SettingValues, serverUrl: string): Promise<Finding[]> {
-  const { findings, isThere } = await serverFindings(serverUrl);
+  const { findings, isThere } = await serverFindings(serverUrl, values.apiKey);
   return [
     runtime(),
     dataFolder(resolve(values.data)),
@@ -76,7 +76,10 @@ function port(text: string, serverUrl: string, isServerThere: boolean): Finding 
   }
 }
 
-async function serverFindings(url: string): Promise<{ findings: Finding[]; isThere: boolean }> {
+async function serverFindings(
+  url: string,
+  apiKey: string | null,
+): Promise<{ findings: Finding[]; isThere: boolean }> {
   const askedAt = Date.now();
   let ready: Response;
   let version: string;
@@ -95,7 +98,29 @@ async function serverFindings(url: string): Promise<{ findings: Finding[]; isThe
         `${url} answers but is not ready (${ready.status})`,
         "look at its log: its store does not answer",
       );
-  return { findings: [server, clock(ready, askedAt)], isThere: true };
+  return { findings: [server, ...(await access(url, apiKey)), clock(ready, askedAt)], isThere: true };
+}
+
+/** Whether the server takes what commands and agents here send; nothing where it does not say. */
+async function access(url: string, apiKey: string | null): Promise<Finding[]> {
+  const headers: Record<string, string> = apiKey === null ? {} : { "X-API-Key": apiKey };
+  const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
+  try {
+    const answer = await fetch(`${url}/v1/stats`, { headers, signal });
+    if (answer.status === 401 || answer.status === 403) {
+      const detail = `${url} refuses requests: ${detailIn(await answer.json())}`;
+      return [fail("access", detail, "put a key of that server into YARDMASTER_API_KEY")];
+    }
+    if (!answer.ok) return [];
+    return [ok("access", apiKey === null ? "the server asks for no key" : "the server takes the API key")];
+  } catch {
+    return [];
+  }
+}
+
+function detailIn(problem: unknown): string {
+  const hasDetail = typeof problem === "object" && problem !== null && "detail" in problem;
+  return hasDetail ? String(problem.detail) : "it does not say why";
 }
 
 function clock(answer: Response, askedAtMs: number): Finding {
