@@ -1,8 +1,9 @@
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { StoreUnavailableError } from "../../src/domain/errors.ts";
 import { DataDirError } from "../../src/store/sqlite/dataDir.ts";
 import { SqliteReads } from "../../src/store/sqlite/sqliteReads.ts";
 import { DATABASE_FILE, SqliteStore } from "../../src/store/sqlite/sqliteStore.ts";
@@ -52,6 +53,27 @@ describe("the SQLite data directory", () => {
     expect(() => new SqliteStore({ dataDir: dir })).toThrow("in use by another Yardmaster server");
     await first.dispose();
     await (await open(dir)).dispose();
+  });
+
+  test("whose file is moved away under the server takes no writes until it is back", async () => {
+    const dir = newDir();
+    const { store, dispose } = await open(dir);
+    const isWritten = () =>
+      store
+        .transaction(async () => true)
+        .catch((error: unknown) => {
+          expect(error).toBeInstanceOf(StoreUnavailableError);
+          expect(String(error)).toContain("was deleted, moved or replaced");
+          return false;
+        });
+    expect(await isWritten()).toBe(true);
+    renameSync(join(dir, DATABASE_FILE), join(dir, "elsewhere"));
+    const deadline = Date.now() + 10_000;
+    while ((await isWritten()) && Date.now() < deadline) await Bun.sleep(20);
+    expect(await isWritten()).toBe(false);
+    renameSync(join(dir, "elsewhere"), join(dir, DATABASE_FILE));
+    expect(await isWritten()).toBe(true);
+    await dispose();
   });
 
   test("with a file in its place, or a store that is none, is refused with a reason", () => {

@@ -20,6 +20,9 @@ export const DATABASE_FILE = "yardmaster.db";
 /** Up to this size the whole file is checked at start: about half a second at the most. */
 const MAX_CHECKED_BYTES = 256 * 1024 * 1024;
 
+/** How long commits may go to a file that was deleted or moved before that is noticed. */
+const LOOK_EVERY_MS = 1_000;
+
 export interface SqliteStoreOptions {
   readonly dataDir: string;
   /** Pages of the write-ahead log after which it is written back into the file. */
@@ -37,6 +40,8 @@ export class SqliteStore implements Store {
   readonly #transaction: SqliteTransaction;
   readonly #onCorrupt: (message: string) => void;
   #tail: Promise<unknown> = Promise.resolve();
+  readonly #inode: number;
+  #lookedAt = performance.now();
 
   /** @throws DataDirError when the directory or the file cannot be used. */
   constructor(options: SqliteStoreOptions) {
@@ -49,6 +54,7 @@ export class SqliteStore implements Store {
       migrate(db, this.#file);
       this.#transaction = new SqliteTransaction(db);
       this.#db = db;
+      this.#inode = statSync(this.#file).ino;
     } catch (error) {
       db?.close();
       this.#lock.release();
@@ -72,6 +78,7 @@ export class SqliteStore implements Store {
 
   async #run<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     try {
+      this.#lookForFile();
       this.#db.run("BEGIN IMMEDIATE");
       const value = await work(this.#transaction);
       this.#db.run("COMMIT");
@@ -81,6 +88,18 @@ export class SqliteStore implements Store {
       this.#rollback();
       throw this.#wordError(error);
     }
+  }
+
+  /** A file that was deleted is written on without any fault, and gone when the server ends. */
+  #lookForFile(): void {
+    const now = performance.now();
+    if (now - this.#lookedAt < LOOK_EVERY_MS) return;
+    if (!isStillThere(this.#file, this.#inode)) {
+      throw new StoreUnavailableError(
+        `the store cannot write: ${this.#file} was deleted, moved or replaced under the server; move it back, or start the server anew`,
+      );
+    }
+    this.#lookedAt = now;
   }
 
   #rollback(): void {
@@ -127,6 +146,15 @@ export class SqliteStore implements Store {
     }
     this.#db.close();
     this.#lock.release();
+  }
+}
+
+function isStillThere(file: string, inode: number): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.ino === inode;
+  } catch {
+    // A folder that may not be looked into any more says nothing about the file in it.
+    return true;
   }
 }
 
