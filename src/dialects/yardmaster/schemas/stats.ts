@@ -11,10 +11,8 @@ export const stats = z
     jobsByState,
     queues: z.array(z.object({ queue: z.string(), jobsByState })),
     workersByState: z.record(z.enum(WORKER_STATES), z.int()),
-    rates: z
-      .object({ submitted: rate, started: rate, finished: rate })
-      .meta({
-        description: "Events a second over the last 1, 5 and 15 minutes, of the server that answers.",
-      }),
+    rates: z.object({ submitted: rate, started: rate, finished: rate }).meta({
+      description: "Events a second over the last 1, 5 and 15 minutes, of the server that answers.",
+    }),
   })
   .meta({ id: "Stats" });
