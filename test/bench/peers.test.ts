@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { outputOf } from "../processOutput.ts";
 
 const RUN = join(import.meta.dir, "../../bench/peers/run.ts");
 /** What runs without installing anything: Yardmaster itself. */
@@ -12,11 +13,8 @@ describe("the bench beside other queues", () => {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const [stdout, stderr] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    expect([await child.exited, stdout === "" ? stderr : ""]).toEqual([0, ""]);
+    const { stdout, stderr, exitCode } = await outputOf(child);
+    expect([exitCode, stdout === "" ? stderr : ""]).toEqual([0, ""]);
     const { results }: { results: { name: string; figures: Record<string, number> }[] } = JSON.parse(stdout);
     expect(results.map(({ name }) => name)).toEqual(["yardmaster-sqlite", "yardmaster-1"]);
     for (const { figures } of results) {

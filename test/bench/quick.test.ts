@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { outputOf } from "../processOutput.ts";
 
 const RUN = join(import.meta.dir, "../../bench/run.ts");
 
@@ -10,11 +11,8 @@ describe("the bench", () => {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const [stdout, stderr] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    expect([await child.exited, stdout === "" ? stderr : ""]).toEqual([0, ""]);
+    const { stdout, stderr, exitCode } = await outputOf(child);
+    expect([exitCode, stdout === "" ? stderr : ""]).toEqual([0, ""]);
     const { figures }: { figures: { name: string; value: number; ratio: number | null }[] } =
       JSON.parse(stdout);
     expect(figures.length).toBeGreaterThanOrEqual(35);

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Scratch } from "../cli/yardmasterProcess.ts";
+import { outputOf } from "../processOutput.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -37,11 +38,7 @@ export function describeClientExamples(pagePath: string, command: "serve" | "up"
   async function run(argv: string[]) {
     const env = scratch.environment();
     const child = Bun.spawn(argv, { cwd: folder, env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-    const [stdout, stderr] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    return { stdout, stderr, exitCode: await child.exited };
+    return outputOf(child);
   }
 
   test("the examples have no type errors", async () => {

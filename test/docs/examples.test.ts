@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { configurationPage } from "../../scripts/configurationPage.ts";
 import { Scratch } from "../cli/yardmasterProcess.ts";
+import { outputOf } from "../processOutput.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const PAGES = ["README.md", "docs/getting-started.md", "docs/executr.md", "docs/shelbycompute.md"];
@@ -38,12 +39,9 @@ describe.each(PAGES)("%s", (page) => {
         stdout: "pipe",
         stderr: "pipe",
       });
-      const [stdout, stderr] = await Promise.all([
-        new Response(child.stdout).text(),
-        new Response(child.stderr).text(),
-      ]);
-      expect({ stdout, stderr, exitCode: await child.exited }).toMatchObject({ exitCode });
-      expect(stdout).not.toContain('"status":4');
+      const output = await outputOf(child);
+      expect(output).toMatchObject({ exitCode });
+      expect(output.stdout).not.toContain('"status":4');
     },
   );
 });

@@ -197,6 +197,13 @@ function canBeOrdered(edges: ReadonlyMap<number, readonly number[]>): boolean {
 }
 
 describe("retry", () => {
+  /** A job's budget, and how its attempts end one after the other: lost where true. */
+  const anyBudgetAndEnds = [
+    fc.integer({ min: 1, max: 5 }),
+    fc.nat(5),
+    fc.infiniteStream(fc.boolean()),
+  ] as const;
+
   test("waits twice as long after each failure, up to the limit", () => {
     expect([1, 2, 3, 4, 5].map((failures) => backoffMs(failures, 1_000, 6_000))).toEqual([
       1_000, 2_000, 4_000, 6_000, 6_000,
@@ -206,49 +213,39 @@ describe("retry", () => {
 
   test("ends after so many failures and so many lost leases, in whatever order they come", () => {
     fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 5 }),
-        fc.nat(5),
-        fc.infiniteStream(fc.boolean()),
-        (maxAttempts, maxRecoveries, ends) => {
-          let budget = { spent: 0, recoveries: 0, maxAttempts, maxRecoveries };
-          for (let attempt = 1; ; attempt++) {
-            const verdict =
-              ends.next().value === true ? afterLostLease(budget, "spends an attempt") : afterFailure(budget);
-            budget = { ...budget, spent: verdict.spent, recoveries: verdict.recoveries };
-            expect(attempt).toBeLessThanOrEqual(maxAttempts + maxRecoveries);
-            if (!verdict.isRepeated) break;
-          }
-          expect(budget.spent).toBe(maxAttempts);
-          expect(budget.recoveries).toBeLessThanOrEqual(maxRecoveries);
-        },
-      ),
+      fc.property(...anyBudgetAndEnds, (maxAttempts, maxRecoveries, ends) => {
+        let budget = { spent: 0, recoveries: 0, maxAttempts, maxRecoveries };
+        for (let attempt = 1; ; attempt++) {
+          const verdict =
+            ends.next().value === true ? afterLostLease(budget, "spends an attempt") : afterFailure(budget);
+          budget = { ...budget, spent: verdict.spent, recoveries: verdict.recoveries };
+          expect(attempt).toBeLessThanOrEqual(maxAttempts + maxRecoveries);
+          if (!verdict.isRepeated) break;
+        }
+        expect(budget.spent).toBe(maxAttempts);
+        expect(budget.recoveries).toBeLessThanOrEqual(maxRecoveries);
+      }),
     );
   });
 
   test("never follows a lost lease beyond the cap where the API has it so, and is not used up by one", () => {
     fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 5 }),
-        fc.nat(5),
-        fc.infiniteStream(fc.boolean()),
-        (maxAttempts, maxRecoveries, ends) => {
-          let budget = { spent: 0, recoveries: 0, maxAttempts, maxRecoveries };
-          let lost = 0;
-          let failed = 0;
-          for (;;) {
-            const isLost = ends.next().value === true;
-            if (isLost) lost++;
-            else failed++;
-            const verdict = isLost ? afterLostLease(budget, "fails the job") : afterFailure(budget);
-            expect(verdict.isRepeated).toBe(lost <= maxRecoveries && failed < maxAttempts);
-            expect(verdict.spent).toBe(failed);
-            expect(verdict.recoveries).toBe(Math.min(lost, maxRecoveries));
-            if (!verdict.isRepeated) break;
-            budget = { ...budget, spent: verdict.spent, recoveries: verdict.recoveries };
-          }
-        },
-      ),
+      fc.property(...anyBudgetAndEnds, (maxAttempts, maxRecoveries, ends) => {
+        let budget = { spent: 0, recoveries: 0, maxAttempts, maxRecoveries };
+        let lost = 0;
+        let failed = 0;
+        for (;;) {
+          const isLost = ends.next().value === true;
+          if (isLost) lost++;
+          else failed++;
+          const verdict = isLost ? afterLostLease(budget, "fails the job") : afterFailure(budget);
+          expect(verdict.isRepeated).toBe(lost <= maxRecoveries && failed < maxAttempts);
+          expect(verdict.spent).toBe(failed);
+          expect(verdict.recoveries).toBe(Math.min(lost, maxRecoveries));
+          if (!verdict.isRepeated) break;
+          budget = { ...budget, spent: verdict.spent, recoveries: verdict.recoveries };
+        }
+      }),
     );
   });
 });

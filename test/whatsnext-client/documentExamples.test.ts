@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Server } from "@yardmaster/client/whatsnext";
 import { Scratch } from "../cli/yardmasterProcess.ts";
+import { outputOf } from "../processOutput.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const page = readFileSync(join(ROOT, "docs/whatsnext-client.md"), "utf8");
@@ -75,11 +76,8 @@ describe("examples", () => {
         stdout: "pipe",
         stderr: "pipe",
       });
-      const [stdout, stderr] = await Promise.all([
-        new Response(child.stdout).text(),
-        new Response(child.stderr).text(),
-      ]);
-      expect({ stderr, stdout, exitCode: await child.exited }).toMatchObject({ stderr: "", exitCode: 0 });
+      const { stdout, stderr, exitCode } = await outputOf(child);
+      expect({ stderr, stdout, exitCode }).toMatchObject({ stderr: "", exitCode: 0 });
       for (const line of expectedLines(code)) expect(stdout.split("\n")).toContain(line);
     },
   );
