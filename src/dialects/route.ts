@@ -68,6 +68,11 @@ export interface Call {
   /** The query without `?`, still percent-encoded. */
   readonly search: string;
   readonly role: Role;
+  /**
+   * Names who asks, as limits count them: `key ID` or another holder of a token, else `address ADDRESS`. Several
+   * behind one proxy are one where the server has no keys.
+   */
+  caller(): Promise<string>;
   /** Values of the path's `{placeholders}`, decoded. */
   readonly params: Readonly<Record<string, string>>;
   /** Reads the body as JSON within the server's limits on size and depth. */

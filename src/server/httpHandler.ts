@@ -74,7 +74,16 @@ export class HttpHandler {
     let dialect: Dialect | null = match?.dialect ?? null;
     let pattern: string | null = null;
     try {
-      const call = new HttpCall(request, path, search, this.#limits, this.#live, this.#cors, this.#gate);
+      const call = new HttpCall(
+        request,
+        addresses,
+        path,
+        search,
+        this.#limits,
+        this.#live,
+        this.#cors,
+        this.#gate,
+      );
       const target = match === null ? null : choose(match.targets, match.values, call);
       if (target !== null) {
         times = target.times;
@@ -122,6 +131,7 @@ class HttpCall implements Call {
   access: Access = "read";
   urlToken: string | null = null;
   params: Readonly<Record<string, string>> = NO_PARAMS;
+  readonly #addresses: AddressSource;
   readonly #limits: ServerLimits;
   readonly #live: LiveRequests;
   readonly #cors: Cors | null;
@@ -129,6 +139,7 @@ class HttpCall implements Call {
 
   constructor(
     request: Request,
+    addresses: AddressSource,
     path: string,
     search: string,
     limits: ServerLimits,
@@ -137,6 +148,7 @@ class HttpCall implements Call {
     gate: Gate,
   ) {
     this.request = request;
+    this.#addresses = addresses;
     this.path = path;
     this.search = search;
     this.#limits = limits;
@@ -150,6 +162,10 @@ class HttpCall implements Call {
     const { search, token } = splitUrlToken(this.search);
     this.search = search;
     return token;
+  }
+
+  caller(): Promise<string> {
+    return this.#gate.caller(this.request, this.#addresses, this.urlToken);
   }
 
   readJson(options?: BodyOptions): Promise<JsonBody> {

@@ -1,7 +1,7 @@
 /**
- * The front-end example of the ShelbyCompute document, word for word, against the real server and its agent. Its parts
- * stand for themselves: the job that it makes gets an id of its own, and its script is for the job `job-123`. So
- * that job is made by somebody: before the example, or after it.
+ * The front-end example of the ShelbyCompute document, word for word, against the real server and its agent. The job
+ * that it makes gets an id of its own, which it does not read; its script and its logs are those of `job-123`. Its
+ * dataset cannot be had: there is nothing at that address.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -28,7 +28,9 @@ beforeAll(async () => {
   await writeWheel(scratch.folder, "torch", "2.4.0", "");
   const links = `http://127.0.0.1:${packages.port}/`;
   const offline = { PIP_NO_INDEX: "1", PIP_FIND_LINKS: links, UV_NO_INDEX: "1", UV_FIND_LINKS: links };
-  ({ url } = await scratch.start(["up", "--data", "data"], offline));
+  // What is outside this machine is out of reach.
+  const environment = { ...offline, HTTPS_PROXY: "http://127.0.0.1:1" };
+  ({ url } = await scratch.start(["up", "--data", "data"], environment));
 });
 afterAll(async () => {
   await scratch.dispose();
@@ -67,25 +69,43 @@ async function ranForReal(): Promise<void> {
     50_000,
   );
   expect([ended.status, ended.metadata?.error]).toEqual(["finished", undefined]);
-  const { logs } = await (await fetch(`${url}/api/frontend/logs/job-123`)).json();
-  const lines = logs.map(({ line }: { line: string }) => line);
-  expect(lines.at(-1)).toBe("Hello from custom training script!");
+  expect(await lastLine()).toBe("Hello from custom training script!");
 }
 
-test("the example before its job: the script waits, and runs as soon as the job is made", async () => {
+async function lastLine(): Promise<string> {
+  const { logs } = await (await fetch(`${url}/api/frontend/logs/job-123`)).json();
+  return logs.at(-1).line;
+}
+
+test("the example creates a job, uploads its script, runs it, and has its logs", async () => {
   const { dashboardData, newJob, logs } = await run();
   expect(dashboardData).toMatchObject({ jobStats: { total: 0 } });
   expect(newJob.status).toBe(200);
-  expect(await newJob.json()).toEqual({ status: "ok", jobId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
-  expect(logs).toEqual({ detail: "Job not found" });
-  expect((await createNamed()).status).toBe(200);
+  const { status, jobId } = await newJob.json();
+  expect([status, jobId]).toEqual(["ok", expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+  expect(logs).toEqual({ jobId, logs: [] });
+  await ranForReal();
+  const ended = await job("job-123");
+  expect(ended.jobId).toBe(jobId);
+  const lines = ended.logs.map(({ line }: { line: string }) => line).join("\n");
+  expect(lines).toContain("it runs the one uploaded for job-123");
+  expect(lines).toMatch(/https:\/\/example\.com\/data.*runs without it/);
+}, 60_000);
+
+test("again: it is about the job that it makes now", async () => {
+  const before = await job("job-123");
+  const { newJob, logs } = await run();
+  const { jobId } = await newJob.json();
+  expect(jobId).not.toBe(before.jobId);
+  expect(logs).toMatchObject({ jobId });
   await ranForReal();
 }, 60_000);
 
-test("the example after its job was made: its script is the job's, and its last line has the log", async () => {
+test("the example after somebody made its job: its script is that job's", async () => {
   await fetch(`${url}/api/frontend/jobs/job-123`, { method: "DELETE" });
   expect((await createNamed()).status).toBe(200);
   const { logs } = await run();
   expect(logs).toEqual({ jobId: "job-123", logs: expect.any(Array) });
   await ranForReal();
+  expect((await job("job-123")).jobId).toBe("job-123");
 }, 60_000);

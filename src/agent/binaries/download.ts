@@ -51,6 +51,9 @@ const MAX_PAUSE_MS = 10_000;
 const MAX_RETRY_AFTER_MS = 60_000;
 const LATER = new Set([408, 425, 429]);
 
+/** The other side does not give the file, or cannot be reached, for as often as it was tried. */
+export class UnavailableFault extends JobFault {}
+
 /** The file is not what the server has any more: it must be filled from the beginning. */
 class StartAnew extends Error {}
 
@@ -133,7 +136,7 @@ class Download {
         if (!(error instanceof TransientError)) throw error;
         fruitless = this.#sizeBytes > before ? 1 : fruitless + 1;
         if (fruitless >= maxTries) {
-          throw new JobFault(`${error.message} (given up after ${fruitless} tries in a row)`);
+          throw new UnavailableFault(`${error.message} (given up after ${fruitless} tries in a row)`);
         }
         const pauseMs = this.#pauseMs(fruitless, error.retryAfterMs);
         this.#events.onRetry(error.message, pauseMs);
@@ -190,7 +193,7 @@ class Download {
     if (status >= 500 || LATER.has(status)) {
       throw new TransientError(`${status} from ${this.#shown}`, retryAfterMs(response));
     }
-    if (status !== 200 && status !== 206) throw new JobFault(`${status} from ${this.#shown}`);
+    if (status !== 200 && status !== 206) throw new UnavailableFault(`${status} from ${this.#shown}`);
     const length = response.headers.get("content-length");
     const lengthBytes = length !== null && /^\d+$/.test(length) ? Number(length) : null;
     let totalBytes: number | null;

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { JobResult, JsonObject, NewRecord } from "@yardmaster/client";
 import { PROVENANCE, recordHash } from "../../domain/provenance.ts";
+import { UnavailableFault } from "../binaries/download.ts";
 import { errorText } from "../errorText.ts";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
 import { MachineBusyError } from "../spawnFault.ts";
@@ -17,7 +18,7 @@ import { findModel } from "./model.ts";
 import { type AttemptEnd, provenanceRecord } from "./provenanceRecord.ts";
 import type { Python } from "./python.ts";
 import { normalRequirements } from "./requirements.ts";
-import { readScriptJob, type ScriptJob } from "./scriptJob.ts";
+import { type DatasetRequest, readScriptJob, type ScriptJob, sha256Of } from "./scriptJob.ts";
 import type { ScriptServices } from "./scriptServices.ts";
 import { type StoredModel, storeModel } from "./storeModel.ts";
 import type { UsageSummary } from "./usageSampler.ts";
@@ -69,20 +70,19 @@ export class ScriptAttempt {
     const { workspace, job } = this.#context;
     const script = readScriptJob(job);
     this.#script = script;
-    await this.#fetchScript(script);
+    const text = await this.#fetchScript(script);
+    if (script.lentBy !== null) {
+      this.#context.note(
+        `no script came under this job's own id: it runs the one uploaded for ${script.lentBy}`,
+      );
+    }
     const output = join(workspace, OUTPUT_FOLDER);
     mkdirSync(output, { mode: 0o700 });
     this.#python = await this.#services.python();
     const environment = await this.#environmentFor(this.#python, script.requirements);
     this.#environment = environment;
     const { dataset } = script;
-    if (dataset !== null && dataset.url !== null) {
-      this.#dataset = await fetchDataset(
-        { ...dataset, url: dataset.url },
-        this.#services.datasets,
-        this.#context,
-      );
-    }
+    this.#dataset = await this.#datasetFor(text, dataset);
     const cached = this.#dataset?.cachedPath ?? null;
     return {
       argv: [environment.python, "-u", script.entrypoint],
@@ -123,7 +123,7 @@ export class ScriptAttempt {
     return newest === undefined ? null : recordHash(newest.data);
   }
 
-  async #fetchScript({ scriptSha256, entrypoint, requirements }: ScriptJob): Promise<void> {
+  async #fetchScript({ scriptSha256, entrypoint, requirements }: ScriptJob): Promise<Uint8Array> {
     const { workspace } = this.#context;
     const text = await fetchScript(scriptSha256, this.#services, this.#context.signal);
     this.#scriptBytes = text.byteLength;
@@ -132,6 +132,21 @@ export class ScriptAttempt {
     await writeFile(path, text, { flag: "wx", mode: 0o600 });
     if (requirements !== "") {
       await writeFile(join(workspace, REQUIREMENTS_FILE), requirements, { flag: "wx", mode: 0o600 });
+    }
+    return text;
+  }
+
+  /** Null where there is none, or where its server does not give it and the script has no use for it. */
+  async #datasetFor(script: Uint8Array, dataset: DatasetRequest | null): Promise<HeldDataset | null> {
+    if (dataset === null || dataset.url === null) return null;
+    try {
+      return await fetchDataset({ ...dataset, url: dataset.url }, this.#services.datasets, this.#context);
+    } catch (error) {
+      const isNeeded = sha256Of(dataset.hash) !== null || speaksOfDataset(script);
+      if (isNeeded || !(error instanceof UnavailableFault)) throw error;
+      const why = "the script does not speak of a dataset, and runs without it";
+      this.#context.note(`${error.message}; ${why}`);
+      return null;
     }
   }
 
@@ -223,6 +238,11 @@ export class ScriptAttempt {
     this.#environment?.release();
     this.#dataset?.release();
   }
+}
+
+/** A script finds its dataset by `DATASET_PATH` or in the folder `dataset`: one without the word finds none. */
+function speaksOfDataset(script: Uint8Array): boolean {
+  return /dataset/i.test(Buffer.from(script).toString("latin1"));
 }
 
 interface Ended {

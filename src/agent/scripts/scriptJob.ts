@@ -8,6 +8,8 @@ export interface ScriptJob {
   readonly entrypoint: string;
   readonly requirements: string;
   readonly dataset: DatasetRequest | null;
+  /** The id that the script was uploaded for, when that is not the job's; null when it is. */
+  readonly lentBy: string | null;
 }
 
 export interface DatasetRequest {
@@ -40,6 +42,7 @@ export function readScriptJob({ spec }: Pick<ClaimedJob, "spec">): ScriptJob {
     entrypoint: checkEntrypoint(textOr(spec.entrypoint, "train.py", "spec.entrypoint")),
     requirements: textOr(spec.requirements, "", "spec.requirements"),
     dataset: datasetOf(spec.dataset),
+    lentBy: typeof spec.lentBy === "string" ? spec.lentBy : null,
   };
 }
 

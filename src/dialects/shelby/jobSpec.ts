@@ -12,6 +12,8 @@ export interface Upload {
   readonly script: StoredScript;
   readonly requirements: string;
   readonly entrypoint: string;
+  /** The id that it was uploaded for, when that is not the job's own; see `StrayScripts`. */
+  readonly lentBy: string | null;
 }
 
 export interface JobSpec {
@@ -20,6 +22,8 @@ export interface JobSpec {
   readonly datasetHash: string | null;
   readonly runtimeMinutesEstimate: number;
   readonly meta: JsonObject;
+  /** Who created it without an id, where it waits for a script; else null. */
+  readonly creator: string | null;
   /** Null: none was uploaded. */
   readonly upload: Upload | null;
 }
@@ -33,6 +37,7 @@ export function specToEngine(spec: JobSpec): JsonObject {
     ...uploadToEngine(spec.upload),
     runtimeMinutesEstimate: spec.runtimeMinutesEstimate,
     meta: spec.meta,
+    ...(spec.creator === null ? {} : { creator: spec.creator }),
   };
 }
 
@@ -42,6 +47,7 @@ export function uploadToEngine(upload: Upload | null): JsonObject {
     script: upload === null ? null : { ...upload.script },
     requirements: upload?.requirements ?? "",
     entrypoint: upload?.entrypoint ?? DEFAULT_ENTRYPOINT,
+    lentBy: upload?.lentBy ?? null,
   };
 }
 
@@ -54,6 +60,7 @@ export function specOf({ name, spec }: Pick<Job, "name" | "spec">): JobSpec {
     datasetHash: textOrNull(dataset.hash),
     runtimeMinutesEstimate: typeof spec.runtimeMinutesEstimate === "number" ? spec.runtimeMinutesEstimate : 0,
     meta: objectOr(spec.meta),
+    creator: textOrNull(spec.creator),
     upload: uploadOf(spec),
   };
 }
@@ -66,6 +73,7 @@ export function uploadOf(value: JsonObject): Upload | null {
     script: { sha256, bytes },
     requirements: textOrNull(value.requirements) ?? "",
     entrypoint: textOrNull(value.entrypoint) ?? DEFAULT_ENTRYPOINT,
+    lentBy: textOrNull(value.lentBy),
   };
 }
 

@@ -1,73 +1,74 @@
-/**
- * Uploaded scripts. The text lies among the artifacts; the job's spec names it. A script that comes before its job
- * waits under the job's id, for a time.
- */
+/** Uploaded scripts. The text lies among the artifacts; the job's spec names it. */
 import { createHash } from "node:crypto";
 import { ConflictError, NotFoundError, StoreUnavailableError } from "../../domain/errors.ts";
-import type { Job } from "../../domain/job.ts";
+import type { Job, JobState } from "../../domain/job.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { BlobStore } from "../../store/blobs/blobStore.ts";
-import { type StoredScript, specOf, type Upload, uploadOf, uploadToEngine } from "./jobSpec.ts";
+import { type StoredScript, specOf, type Upload, uploadToEngine } from "./jobSpec.ts";
 import { RefusedError } from "./refusals.ts";
-import { statesOf } from "./statuses.ts";
+import { statesOf, statusOf } from "./statuses.ts";
+import { jobOrNull, type StrayScripts } from "./strayScripts.ts";
 
 export interface ScriptsOptions {
   readonly engine: Engine;
   readonly blobs: BlobStore;
-  /** @throws NotFoundError for a job that is not one of this API */
-  readonly findJob: (jobId: string) => Promise<Job>;
-  /** How long a script waits for its job. */
-  readonly keepMs: number;
+  readonly strays: StrayScripts;
 }
 
-const COLLECTION = "shelby.script";
+/** Jobs without a script that an upload looks through: where there are more, nobody can say which is meant. */
+const MAX_BARE_JOBS = 256;
 
 export class Scripts {
   readonly #engine: Engine;
   readonly #blobs: BlobStore;
-  readonly #findJob: ScriptsOptions["findJob"];
-  readonly #keepMs: number;
+  readonly #strays: StrayScripts;
 
-  constructor({ engine, blobs, findJob, keepMs }: ScriptsOptions) {
+  constructor({ engine, blobs, strays }: ScriptsOptions) {
     this.#engine = engine;
     this.#blobs = blobs;
-    this.#findJob = findJob;
-    this.#keepMs = keepMs;
+    this.#strays = strays;
   }
 
   /**
-   * Gives the job its script, or keeps the script for the job that will have that id.
+   * Gives the job its script, or keeps the script for the job that will have that id, and lends it meanwhile to the
+   * job that its uploader may mean.
    *
+   * @param creator names the uploader as creators of jobs are named
    * @throws RefusedError when the job is not pending any more
    */
-  async upload(jobId: string, script: string, rest: Omit<Upload, "script">): Promise<void> {
-    const upload = { ...rest, script: await this.#store(script) };
-    const job = await this.#find(jobId);
+  async upload(
+    jobId: string,
+    script: string,
+    rest: Pick<Upload, "requirements" | "entrypoint">,
+    creator: () => Promise<string>,
+  ): Promise<void> {
+    const upload = { ...rest, script: await this.#store(script), lentBy: null };
+    const job = await jobOrNull(this.#engine.read, jobId);
     if (job !== null) return this.#bind(job, upload);
-    const expiresAt = Date.now() + this.#keepMs;
-    const value = uploadToEngine(upload);
-    await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value, expiresAt }]);
+    await this.#keep(jobId, upload, await creator());
     // It may have been created meanwhile, by somebody who did not see the script yet.
     await this.bindWaiting(jobId);
   }
 
   /** The script that waits for a job of that id. */
   async waitingFor(jobId: string): Promise<Upload | null> {
-    const value = await this.#engine.read.document(COLLECTION, jobId);
-    return value === null ? null : uploadOf(value);
+    return (await this.#strays.get(jobId))?.upload ?? null;
   }
 
   /** Binds the script that waits for that job, if both are there by now. */
   async bindWaiting(jobId: string): Promise<void> {
     const upload = await this.waitingFor(jobId);
-    const job = upload === null ? null : await this.#find(jobId);
+    const job = upload === null ? null : await jobOrNull(this.#engine.read, jobId);
     if (upload === null || job === null) return;
     if (specOf(job).upload === null) await this.#bind(job, upload);
-    await this.forget(jobId);
+    await this.settled(jobId);
   }
 
-  async forget(jobId: string): Promise<void> {
-    await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value: null }]);
+  /** The job of that id has its script: who has it on loan gives it back, unless it has begun with it. */
+  async settled(jobId: string): Promise<void> {
+    const borrower = await this.#strays.borrower(jobId);
+    await this.#strays.forget(jobId);
+    if (borrower !== null) await this.#edit(borrower, null, ["waiting"]);
   }
 
   /** The text of a script. */
@@ -84,6 +85,35 @@ export class Scripts {
     return { sha256, bytes: text.byteLength };
   }
 
+  async #keep(jobId: string, upload: Upload, creator: string): Promise<void> {
+    const before = await this.#strays.get(jobId);
+    const bare = await this.#bareJobOf(creator);
+    const lentTo = bare?.key ?? before?.lentTo ?? null;
+    await this.#strays.put(jobId, { upload, lentTo });
+    const lent = { ...upload, lentBy: jobId };
+    // One that is not bare any more got its own script this moment.
+    if (bare !== null) await this.#edit(bare, lent, ["waiting"]);
+    else {
+      const borrower = await this.#strays.borrowerOf(jobId, before);
+      if (borrower === null || specOf(borrower).creator !== creator) return;
+      if (statusOf(borrower.state) === "pending") await this.#edit(borrower, lent, statesOf("pending"));
+    }
+  }
+
+  /** The one job which that creator made without an id and a script, and which still waits for a script. */
+  async #bareJobOf(creator: string): Promise<Job | null> {
+    const { items, nextCursor } = await this.#engine.read.jobs(
+      { dialect: "shelby", states: ["waiting"] },
+      { order: "newest", limit: MAX_BARE_JOBS, cursor: null, wantsTotal: false },
+    );
+    const now = Date.now();
+    const meant = items.filter((job) => {
+      const spec = specOf(job);
+      return spec.creator === creator && spec.upload === null && (job.runAt ?? 0) > now;
+    });
+    return meant.length === 1 && nextCursor === null ? (meant[0] ?? null) : null;
+  }
+
   async #bind(job: Job, upload: Upload): Promise<void> {
     try {
       await this.#engine.edit(job.id, {
@@ -98,12 +128,12 @@ export class Scripts {
     }
   }
 
-  async #find(jobId: string): Promise<Job | null> {
+  /** Changes the script of a job that is in one of those states; another stays as it is. */
+  async #edit(job: Job, upload: Upload | null, onlyFrom: readonly JobState[]): Promise<void> {
     try {
-      return await this.#findJob(jobId);
+      await this.#engine.edit(job.id, { spec: { ...job.spec, ...uploadToEngine(upload) }, onlyFrom });
     } catch (error) {
-      if (error instanceof NotFoundError) return null;
-      throw error;
+      if (!(error instanceof ConflictError || error instanceof NotFoundError)) throw error;
     }
   }
 }

@@ -18,6 +18,7 @@ import { overviewRoutes } from "./routes/overview.ts";
 import { workRoutes } from "./routes/work.ts";
 import { Scripts } from "./scripts.ts";
 import { DEFAULT_SHELBY_SETTINGS, type ShelbySettings } from "./shelbySettings.ts";
+import { StrayScripts } from "./strayScripts.ts";
 import { ShelbyViews } from "./views.ts";
 
 export interface ShelbyDialectOptions extends Partial<ShelbySettings> {
@@ -40,12 +41,10 @@ export interface ShelbyDialect extends Dialect {
 export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
   const { engine, blobs, live: limits = {}, onFault = () => {}, ...options } = all;
   const settings: ShelbySettings = { ...DEFAULT_SHELBY_SETTINGS, ...options };
-  const views = new ShelbyViews({ engine, nodeTimeoutMs: settings.nodeTimeoutMs });
+  const strays = new StrayScripts({ engine, keepMs: settings.scriptKeepMs });
+  const views = new ShelbyViews({ engine, strays, nodeTimeoutMs: settings.nodeTimeoutMs });
   const nodes = new Nodes({ engine });
-  const scripts = new Scripts({
-    ...{ engine, blobs, keepMs: settings.scriptKeepMs },
-    findJob: (jobId) => views.findJob(jobId),
-  });
+  const scripts = new Scripts({ engine, blobs, strays });
   const live = shelbyLive({ engine, views, limits, onFault });
   return {
     name: "shelby",
@@ -55,11 +54,11 @@ export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
     prefixes: ["/api", "/ws"],
     routes: [
       ...overviewRoutes({ engine, views, settings }),
-      ...jobRoutes({ engine, views, scripts }),
+      ...jobRoutes({ engine, views, strays }),
       ...creationRoutes({ engine, scripts, settings }),
       ...nodeRoutes({ nodes, views }),
       ...logRoutes({ engine, views }),
-      ...workRoutes({ engine, views, nodes, scripts, settings }),
+      ...workRoutes({ engine, nodes, scripts, settings }),
       ...live.routes,
     ],
     sockets: live.sockets,

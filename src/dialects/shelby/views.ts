@@ -1,4 +1,5 @@
 /** What ShelbyCompute's front ends look at, as its answers and its live streams show it. */
+import { NotFoundError } from "../../domain/errors.ts";
 import type { Job, JobState } from "../../domain/job.ts";
 import type { Worker } from "../../domain/worker.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -7,6 +8,7 @@ import { frontJob } from "./frontJob.ts";
 import { frontNode, isActive, isNode } from "./frontNode.ts";
 import { listedJobs } from "./listedJobs.ts";
 import { type JobStatus, statusOf } from "./statuses.ts";
+import type { StrayScripts } from "./strayScripts.ts";
 import { unixSeconds } from "./unixSeconds.ts";
 
 /** Jobs in the dashboard's list. */
@@ -14,6 +16,7 @@ const RECENT_JOBS = 10;
 
 export interface ShelbyViewsOptions {
   readonly engine: Pick<Engine, "read">;
+  readonly strays: Pick<StrayScripts, "borrower">;
   readonly nodeTimeoutMs: number;
 }
 
@@ -38,9 +41,20 @@ export class ShelbyViews {
     this.#dashboards = new FreshReads(() => this.#readDashboard());
   }
 
-  /** @throws NotFoundError for a job that is not one of this API */
+  /**
+   * The job of that id, or one that has the script on loan which was uploaded for that id.
+   *
+   * @throws NotFoundError for a job that is not one of this API
+   */
   async findJob(jobId: string): Promise<Job> {
-    return this.#options.engine.read.job({ dialect: "shelby", key: jobId });
+    const { engine, strays } = this.#options;
+    try {
+      return await engine.read.job({ dialect: "shelby", key: jobId });
+    } catch (error) {
+      const borrower = error instanceof NotFoundError ? await strays.borrower(jobId) : null;
+      if (borrower === null) throw error;
+      return borrower;
+    }
   }
 
   job(job: Job): ReturnType<typeof frontJob> {

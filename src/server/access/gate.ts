@@ -88,6 +88,16 @@ export class Gate {
     };
   }
 
+  /** Names who sent a request that was admitted, as limits count them. */
+  async caller(request: Request, addresses: AddressSource, urlToken: string | null): Promise<string> {
+    const text = keyOf(request.headers);
+    const key = text === null ? null : this.#keys.find(text);
+    if (key !== null) return `key ${key.id}`;
+    const token = text ?? urlToken;
+    if (token !== null && this.#isKeyRequired) return (await this.#tokens.check(token)).caller;
+    return `address ${callerAddress(request, addresses)}`;
+  }
+
   async #bindingOf(request: Request, urlToken: string | null): Promise<string | null> {
     const text = keyOf(request.headers);
     const key = text === null ? null : this.#keys.find(text);

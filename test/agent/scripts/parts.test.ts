@@ -106,6 +106,7 @@ describe("a spec", () => {
   test("is read with its defaults", () => {
     expect(readScriptJob({ spec: { script } })).toEqual({
       ...{ scriptSha256: script.sha256, entrypoint: "train.py", requirements: "", dataset: null },
+      lentBy: null,
     });
     const dataset = { name: "n", url: " ", hash: null };
     expect(readScriptJob({ spec: { script, dataset } }).dataset).toEqual({

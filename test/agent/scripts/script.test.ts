@@ -176,11 +176,28 @@ open("output/deep/b.txt", "w").write("bb")
     expect(await failing({ entrypoint: "../../x.py" })).toContain("leaves the workspace");
     expect(await failing({ script: { sha256: "0".repeat(64) } })).toContain("the server has no script");
     const given = (url: string, hash: string | null = null) => ({ dataset: { name: "d", url, hash } });
-    expect(await failing(given(`${origin}/missing.csv`))).toContain("404 from");
+    const reading = "import os\nopen(os.environ['DATASET_PATH'])";
+    expect(await failing(given(`${origin}/missing.csv`), reading)).toContain("404 from");
+    expect(await failing(given(`${origin}/missing.csv`, "0".repeat(64)))).toContain("404 from");
     expect(await failing(given("file:///etc/passwd"))).toContain("only http and https");
     expect(await failing(given("nonsense"))).toContain("is no URL");
     expect(await failing(given(dataset.url, "0".repeat(64)))).toContain("checksum mismatch");
     expect(await failing({}, "open('output/m.pt','wb').write(b'x'*101)")).toContain("more than the 100");
+  });
+
+  test("that does not read its dataset runs when that cannot be had, and its log says so", async () => {
+    await using yard = await scriptYard();
+    using dataset = serveDataset("a\n");
+    await yard.agent();
+    const url = `${new URL(dataset.url).origin}/missing.csv`;
+    const job = await yard.run("print('hello')", { dataset: { name: "d", url, hash: null } });
+    expect([job.state, job.error]).toEqual(["succeeded", null]);
+    const output = await yard.output(job);
+    expect(output).toContain(`404 from ${url}; the script does not speak of a dataset, and runs without it`);
+    expect(output).toEndWith("hello\n");
+    const [record] = await provenanceOf(yard, job);
+    const none = { source: null, sha256: null, bytes: null, verified: false };
+    expect(record).toMatchObject({ outcome: "succeeded", inputs: { dataset: { name: "d", ...none } } });
   });
 
   test("sees nested entry points, its own folder, and none of the agent's secrets", async () => {

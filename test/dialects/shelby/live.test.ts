@@ -335,7 +335,8 @@ describe("/ws/dashboard", () => {
     const dashboard = socket.messages.findLast(({ type }) => type === "dashboard");
     expect(dashboard?.data.recentJobs).toEqual([isWhole]);
 
-    const views = new ShelbyViews({ engine: live.engine, nodeTimeoutMs: 60_000 });
+    const strays = { borrower: async () => null };
+    const views = new ShelbyViews({ engine: live.engine, strays, nodeTimeoutMs: 60_000 });
     const source = new DashboardSource({ read: live.engine.read, views, limits: { dashboardPauseMs: 0 } });
     await source.snapshot();
     const job = await live.engine.read.job(id);

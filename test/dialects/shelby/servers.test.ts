@@ -48,3 +48,14 @@ test("a job goes through two servers: created here, its script there, acknowledg
   ]);
   expect([...here.errors, ...there.errors]).toEqual([]);
 }, 60_000);
+
+test("a job without an id here, and a script for another id there", async () => {
+  const storeUrl = await cluster.newDatabase();
+  const dialect = { scriptGraceMs: 60_000 };
+  await using here = await startShelby({ storeUrl, artifacts, dialect });
+  await using there = await startShelby({ storeUrl, artifacts, dialect });
+  const { jobId } = (await here.post("/api/jobs/create", { datasetName: "d" })).body;
+  await there.post("/api/jobs/upload-script", { jobId: "job-123", script: "print(1)" });
+  expect((await here.get(`/api/jobs/fetch-script?jobId=${jobId}`)).body.script).toBe("print(1)");
+  expect((await here.get("/api/frontend/jobs/job-123")).body.jobId).toBe(jobId);
+}, 60_000);

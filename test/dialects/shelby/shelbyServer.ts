@@ -6,6 +6,7 @@ import { shelbyDialect } from "../../../src/dialects/shelby/shelbyDialect.ts";
 import type { ShelbySettings } from "../../../src/dialects/shelby/shelbySettings.ts";
 import type { Engine, EngineSettings } from "../../../src/engine/engine.ts";
 import { openEngine } from "../../../src/engine/openEngine.ts";
+import type { AccessOptions } from "../../../src/server/startServer.ts";
 import { openDirectoryBlobStore } from "../../../src/store/blobs/directoryBlobStore.ts";
 import { startTestServerWith } from "../../server/testServer.ts";
 
@@ -74,6 +75,7 @@ export async function startShelby(
     readonly storeUrl?: string;
     /** Folder of artifacts that several servers share; absent is one of its own. */
     readonly artifacts?: string;
+    readonly access?: AccessOptions;
   } = {},
 ): Promise<ShelbyServer> {
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-shelby-"));
@@ -84,7 +86,10 @@ export async function startShelby(
   });
   const blobs = await openDirectoryBlobStore(artifacts);
   const dialect = shelbyDialect({ engine, blobs, ...options.dialect });
-  const server = await startTestServerWith(engine, { dialects: [dialect] });
+  const server = await startTestServerWith(engine, {
+    dialects: [dialect],
+    ...(options.access ? { access: options.access } : {}),
+  });
   const call = async (method: string, path: string, body?: unknown): Promise<Answer> => {
     const response = await fetch(`${server.url}${path}`, {
       method,
@@ -135,11 +140,11 @@ export async function startShelby(
   };
 }
 
-/** Waits until something is so; fails after five seconds. */
+/** Waits until something is so; fails after 20 seconds. */
 export async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 20_000;
   while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`not within 5 s: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within 20 s: ${what}`);
     await Bun.sleep(20);
   }
 }

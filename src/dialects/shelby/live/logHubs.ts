@@ -42,6 +42,8 @@ export class LogHubs {
     let hub = this.#usable(jobId, follower);
     if (hub === null) {
       const job = await this.#options.views.findJob(jobId);
+      // It was asked for under another id than its own, which may get a job of its own.
+      if (job.key !== jobId) return this.join(job.key, follower);
       // Of many who come at once the first makes the hub.
       hub = this.#usable(jobId, follower) ?? this.#make(jobId, job);
     }

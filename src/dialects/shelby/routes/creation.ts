@@ -1,10 +1,11 @@
 /** Creating jobs, and uploading their scripts before or after. */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { InvalidInputError } from "../../../domain/errors.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import { fastApiRoute } from "../../fastApi/route.ts";
-import type { Route } from "../../route.ts";
+import type { Call, Route } from "../../route.ts";
 import { DEFAULT_ENTRYPOINT } from "../jobSpec.ts";
 import { RefusedError } from "../refusals.ts";
 import * as schema from "../schemas.ts";
@@ -36,7 +37,7 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
         200: { description: "created", schema: schema.done({ jobId: z.string() }) },
         ...schema.errors(400, 422, 503),
       },
-      handler: async ({ body }) => {
+      handler: async ({ body, call }) => {
         const key = body.jobId === undefined || body.jobId === "" ? null : body.jobId;
         const upload = key === null ? null : await scripts.waitingFor(key);
         const spec = {
@@ -45,6 +46,7 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
           datasetHash: body.datasetHash ?? null,
           runtimeMinutesEstimate: body.runtimeMinutesEstimate ?? DEFAULT_MINUTES,
           meta: body.meta ?? {},
+          creator: key === null ? await creatorOf(call) : null,
           upload,
         };
         const runAt = upload === null ? Date.now() + settings.scriptGraceMs : null;
@@ -52,7 +54,7 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
         const [job] = jobs;
         if (job === undefined) throw new Error("the engine answered without the job");
         if (key !== null) {
-          if (upload !== null) await scripts.forget(key);
+          if (upload !== null) await scripts.settled(key);
           // It may have come meanwhile, from somebody who did not see the job yet.
           else await scripts.bindWaiting(key);
         }
@@ -64,26 +66,36 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       method: "POST",
       path: "/api/jobs/upload-script",
       summary: "Upload a job's script, before or after the job is created",
-      description: "Replaces an earlier one as long as the job is pending.",
+      description:
+        "Replaces an earlier one as long as the job is pending. Under an id that no job has it is also given to the one job that the same caller just created without an id, if that has none by the end of its short time.",
       tags: TAGS,
       body: schema.upload,
       responses: {
         200: { description: "kept", schema: schema.done({ message: z.string(), jobId: z.string() }) },
         ...schema.errors(400, 422, 503),
       },
-      handler: async ({ body }) => {
+      handler: async ({ body, call }) => {
         const { jobId, script, requirements, entrypoint } = body;
-        await scripts.upload(jobId, script, {
+        const rest = {
           requirements: requirements ?? "",
           entrypoint:
             entrypoint === undefined || entrypoint === null || entrypoint === ""
               ? DEFAULT_ENTRYPOINT
               : entrypoint,
-        });
+        };
+        await scripts.upload(jobId, script, rest, () => creatorOf(call));
         return ok({ status: "ok", message: "Script uploaded successfully", jobId });
       },
     }),
   ];
+}
+
+/** Names a caller in a job's spec, where people look, without telling an address. */
+async function creatorOf(call: Call): Promise<string> {
+  return createHash("sha256")
+    .update(await call.caller())
+    .digest("hex")
+    .slice(0, 32);
 }
 
 async function submit(engine: Engine, job: ReturnType<typeof newJobOf>) {

@@ -12,8 +12,8 @@ import { lastLines } from "../lastLines.ts";
 import { listedJobs } from "../listedJobs.ts";
 import { RefusedError } from "../refusals.ts";
 import * as schema from "../schemas.ts";
-import type { Scripts } from "../scripts.ts";
 import { JOB_STATUSES, statesOf, statusOf } from "../statuses.ts";
+import type { StrayScripts } from "../strayScripts.ts";
 import { unixSeconds } from "../unixSeconds.ts";
 import type { ShelbyViews } from "../views.ts";
 
@@ -30,7 +30,7 @@ const MAX_SAMPLES = 10_000;
 export interface JobRoutesOptions {
   readonly engine: Engine;
   readonly views: ShelbyViews;
-  readonly scripts: Scripts;
+  readonly strays: StrayScripts;
 }
 
 const status = z
@@ -41,7 +41,7 @@ const status = z
   )
   .meta({ override: { type: "string", enum: [...JOB_STATUSES] } });
 
-export function jobRoutes({ engine, views, scripts }: JobRoutesOptions): Route[] {
+export function jobRoutes({ engine, views, strays }: JobRoutesOptions): Route[] {
   return [
     ...fastApiRoute({
       id: "shelbyListJobs",
@@ -96,7 +96,8 @@ export function jobRoutes({ engine, views, scripts }: JobRoutesOptions): Route[]
       handler: async ({ params }) => {
         const { id, key } = await views.findJob(params.job_id);
         await engine.remove(id, { force: true });
-        await scripts.forget(key);
+        // Also one that the job had on loan under another id.
+        await strays.forget(params.job_id);
         return ok({ status: "ok", message: "Job deleted successfully", jobId: key });
       },
     }),

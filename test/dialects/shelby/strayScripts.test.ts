@@ -1,0 +1,163 @@
+/**
+ * Scripts for ids that no job has, beside jobs that were created without an id: the front-end example of ShelbyCompute's
+ * document makes a job, does not look which id it got, and uploads its script for another.
+ */
+import { expect, test } from "bun:test";
+import { Listener } from "./liveServer.ts";
+import { type ShelbyServer, startShelby, until } from "./shelbyServer.ts";
+
+const MISSING = { detail: "Job not found" };
+
+const create = async (shelby: ShelbyServer, fields: object = {}) =>
+  (await shelby.post("/api/jobs/create", { datasetName: "My Dataset", ...fields })).body.jobId;
+const upload = (shelby: ShelbyServer, jobId: string, script: string, more: object = {}) =>
+  shelby.post("/api/jobs/upload-script", { jobId, script, ...more });
+const scriptOf = async (shelby: ShelbyServer, jobId: string) =>
+  (await shelby.get(`/api/jobs/fetch-script?jobId=${jobId}`)).body.script;
+const idBehind = async (shelby: ShelbyServer, jobId: string) =>
+  (await shelby.get(`/api/frontend/jobs/${jobId}`)).body.jobId;
+
+test("the document's flow: the job gets the script, after its grace, and answers to that id", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 300, offerMs: 0 } });
+  const jobId = await create(shelby);
+  const parts = { script: "print('hello')", requirements: "torch>=1.9.0" };
+  const answer = await shelby.post("/api/jobs/upload-script", { jobId: "job-123", ...parts });
+  const message = "Script uploaded successfully";
+  expect([answer.status, answer.json]).toEqual([200, { status: "ok", message, jobId: "job-123" }]);
+  const logs = await shelby.get("/api/frontend/logs/job-123");
+  expect([logs.status, logs.json]).toEqual([200, { jobId, logs: [] }]);
+  expect(await shelby.statusOf("job-123")).toBe("pending");
+
+  // Its own script may still come.
+  expect(await shelby.poll("n")).toBe(null);
+  await until(async () => (await shelby.poll("n")) === jobId, "the job is offered");
+  expect((await shelby.ack("n", jobId)).status).toBe(200);
+  const whole = { ...parts, entrypoint: "train.py" };
+  expect((await shelby.get(`/api/jobs/fetch-script?jobId=${jobId}`)).json).toEqual(whole);
+  await shelby.post("/api/jobs/stream-log", { job_id: jobId, line: "hello" });
+  await shelby.finish("n", jobId);
+  expect((await shelby.get("/api/frontend/logs/job-123")).body.logs.map(({ line }) => line)).toEqual([
+    "hello",
+  ]);
+  expect((await shelby.get("/api/frontend/jobs/job-123")).body).toMatchObject({ jobId, status: "finished" });
+  expect((await shelby.post("/api/frontend/jobs/job-123/restart")).body.jobId).toBe(jobId);
+  expect((await shelby.delete("/api/frontend/jobs/job-123")).body.jobId).toBe(jobId);
+  for (const id of [jobId, "job-123"]) {
+    expect((await shelby.get(`/api/frontend/jobs/${id}`)).json).toEqual(MISSING);
+  }
+  await create(shelby, { jobId: "job-123" });
+  expect(await scriptOf(shelby, "job-123")).toBe("");
+});
+
+test("the job's own script goes before, at once, and the other waits for its own job", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "other", "other's");
+  await upload(shelby, jobId, "own");
+  expect(await shelby.poll("n")).toBe(jobId);
+  expect(await scriptOf(shelby, jobId)).toBe("own");
+  expect((await shelby.get("/api/frontend/logs/other")).json).toEqual(MISSING);
+  await create(shelby, { jobId: "other" });
+  expect(await scriptOf(shelby, "other")).toBe("other's");
+});
+
+test("a job that is created under that id takes its script back", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000, offerMs: 0 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "late", "late's");
+  expect(await scriptOf(shelby, jobId)).toBe("late's");
+  await create(shelby, { jobId: "late" });
+  expect(await scriptOf(shelby, "late")).toBe("late's");
+  expect(await scriptOf(shelby, jobId)).toBe("");
+  expect(await idBehind(shelby, "late")).toBe("late");
+  expect(await shelby.poll("n")).toBe("late");
+  // It goes on waiting, and may be meant by the next.
+  await upload(shelby, "next", "next's");
+  expect(await scriptOf(shelby, jobId)).toBe("next's");
+});
+
+test("a job that began with it keeps it, also when its id gets a job of its own", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 50, offerMs: 0 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "late", "late's");
+  await until(async () => (await shelby.ack("n", jobId)).status === 200, "the job can be taken");
+  await create(shelby, { jobId: "late" });
+  expect([await scriptOf(shelby, jobId), await scriptOf(shelby, "late")]).toEqual(["late's", "late's"]);
+  expect([await idBehind(shelby, jobId), await idBehind(shelby, "late")]).toEqual([jobId, "late"]);
+});
+
+test("of several jobs that wait for a script none is taken for meant", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const ids = await Promise.all([create(shelby), create(shelby)]);
+  await upload(shelby, "job-123", "whose");
+  expect(await Promise.all(ids.map((id) => scriptOf(shelby, id)))).toEqual(["", ""]);
+  expect((await shelby.get("/api/frontend/jobs/job-123")).json).toEqual(MISSING);
+});
+
+test("the flow again: each job gets the script of its own time, and the id is the newest job's", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const first = await create(shelby);
+  await upload(shelby, "job-123", "one");
+  const second = await create(shelby);
+  expect(await idBehind(shelby, "job-123")).toBe(first);
+  await upload(shelby, "job-123", "two");
+  expect([await scriptOf(shelby, first), await scriptOf(shelby, second)]).toEqual(["one", "two"]);
+  expect(await idBehind(shelby, "job-123")).toBe(second);
+  // Uploading again replaces it as long as the job is pending.
+  await upload(shelby, "job-123", "three");
+  expect([await scriptOf(shelby, first), await scriptOf(shelby, second)]).toEqual(["one", "three"]);
+});
+
+test("jobs with an id of their creator's, and those whose grace is over, are not meant", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  await create(shelby, { jobId: "mine" });
+  await upload(shelby, "job-123", "x");
+  expect(await scriptOf(shelby, "mine")).toBe("");
+  expect((await shelby.get("/api/frontend/jobs/job-123")).json).toEqual(MISSING);
+
+  await using quick = await startShelby({ dialect: { scriptGraceMs: 20, offerMs: 0 } });
+  const jobId = await create(quick);
+  await until(async () => (await quick.poll("n")) === jobId, "the job is offered without a script");
+  await upload(quick, "job-123", "x");
+  expect(await scriptOf(quick, jobId)).toBe("");
+});
+
+test("a script of somebody else is not taken", async () => {
+  const keys = ["a", "b"].map((key) => ({ role: "submit" as const, key }));
+  await using shelby = await startShelby({
+    dialect: { scriptGraceMs: 60_000 },
+    access: { configuredKeys: keys },
+  });
+  const as = async (key: string, path: string, body: object) => {
+    const headers = { "content-type": "application/json", "x-api-key": key };
+    return (
+      await fetch(`${shelby.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) })
+    ).json();
+  };
+  const { jobId } = await as("a", "/api/jobs/create", { datasetName: "d" });
+  const script = async () => {
+    const job = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
+    return job.spec.script;
+  };
+  await as("b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
+  expect(await script()).toBe(null);
+  const { token } = await as("a", "/v1/tokens", {});
+  await as(token, "/api/jobs/upload-script", { jobId: "job-123", script: "a's" });
+  expect(await script()).toMatchObject({ bytes: 3 });
+});
+
+test("those who follow the log of that id follow the job's, until the id has a job of its own", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "job-123", "x");
+  const address = `${shelby.url.replace("http", "ws")}/ws/jobs/job-123/logs`;
+  using before = new Listener(address);
+  expect((await before.first("snapshot")).data.jobId).toBe(jobId);
+  await shelby.post("/api/jobs/stream-log", { job_id: jobId, line: "first's" });
+  expect((await before.first("log")).data.line).toBe("first's");
+  await create(shelby, { jobId: "job-123" });
+  using after = new Listener(address);
+  expect((await after.first("snapshot")).data).toMatchObject({ jobId: "job-123", logs: [] });
+  await shelby.post("/api/jobs/stream-log", { job_id: "job-123", line: "second's" });
+  expect((await after.first("log")).data.line).toBe("second's");
+});
