@@ -25,11 +25,13 @@ import { LeaseKeeper } from "./leaseKeeper.ts";
 import { endLeftProcesses } from "./leftovers.ts";
 import { LogShipper } from "./logShipper.ts";
 import { thisMachine } from "./machine.ts";
+import { LoadReporter } from "./machineLoad.ts";
 import { nodeKeyIn } from "./nodeKey.ts";
 import { Prefetch } from "./prefetch.ts";
 import { unknownHeldJobs } from "./reconcile.ts";
 import { ResultSender } from "./resultSender.ts";
 import { RUNNABLE_KINDS, runnersOf } from "./runners.ts";
+import { findNvidiaSmi } from "./scripts/gpuUse.ts";
 import { ScriptServices } from "./scripts/scriptServices.ts";
 import { ServerLink } from "./serverLink.ts";
 import { Slots } from "./slots.ts";
@@ -108,6 +110,7 @@ class Agent implements RunningAgent {
   readonly #leases: LeaseKeeper;
   readonly #dispatcher: Dispatcher;
   readonly #claims: ClaimLoop;
+  readonly #load: LoadReporter;
   readonly #escapees: Escapees;
   readonly #watchdog: ReturnType<typeof startWatchdog>;
   readonly #finish = Promise.withResolvers<void>();
@@ -212,8 +215,11 @@ class Agent implements RunningAgent {
     this.#watchdog = startWatchdog(mark, settings.graceMs, this.#workspaces.root);
     this.#deliverLeftovers(this.#journal.openAttempts());
     this.registered = this.#link.call("registration", async () => {});
+    this.#load = new LoadReporter({
+      ...{ client, workerId, everyMs: settings.loadEveryMs, nvidiaSmi: findNvidiaSmi() },
+    });
     // Whoever does not wait for it need not handle it.
-    this.registered.catch(() => {});
+    this.registered.then(() => this.#load.start()).catch(() => {});
     this.#claims.wake();
   }
 
@@ -306,6 +312,7 @@ class Agent implements RunningAgent {
     await this.#until(() => this.#isServerGone || isEverythingSaid(), flushEndsMs - performance.now());
     const isFlushed = isEverythingSaid();
     if (!isFlushed) log.warn("not everything could be delivered; the next run will do it");
+    this.#load.stop();
     this.#link.stop();
     this.#leases.stop();
     this.#escapees.stop();

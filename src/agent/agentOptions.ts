@@ -73,6 +73,8 @@ export interface AgentOptions extends IsolationOptions, BinaryOptions, ScriptOpt
   prefetchMaxAgeMs?: number | undefined;
   /** Longest pause between two tries to reach a server that is away; default 3,000. */
   maxRetryPauseMs?: number | undefined;
+  /** How often it tells how busy its machine is; default 15,000. */
+  loadEveryMs?: number | undefined;
   /** Disk space that the workspace of one job may take, in MiB; a job that takes more is ended. Default null, no limit. */
   workspaceLimitMb?: number | null | undefined;
   /** Where the agent's own log goes; default standard error, as JSON lines. */
@@ -108,6 +110,7 @@ export interface AgentSettings {
   readonly prefetchMs: number;
   readonly prefetchMaxAgeMs: number;
   readonly maxRetryPauseMs: number;
+  readonly loadEveryMs: number;
   readonly workspaceLimitMb: number | null;
   readonly isolation: IsolationSettings;
   readonly binaries: BinarySettings;
@@ -154,6 +157,7 @@ export function agentSettings(options: AgentOptions, kinds: readonly JobKind[]):
     prefetchMs: options.prefetchMs ?? 50,
     prefetchMaxAgeMs: options.prefetchMaxAgeMs ?? 1_000,
     maxRetryPauseMs: options.maxRetryPauseMs ?? 3_000,
+    loadEveryMs: options.loadEveryMs ?? 15_000,
     workspaceLimitMb: options.workspaceLimitMb ?? null,
     isolation: isolationSettings(options),
     binaries: binarySettings(options),
@@ -188,6 +192,7 @@ function check(settings: AgentSettings, runnable: readonly JobKind[]): void {
     whole(name, settings[name], 0);
   }
   whole("renewEveryMs", settings.renewEveryMs, 1);
+  whole("loadEveryMs", settings.loadEveryMs, 1);
   if (settings.logTailBytes > settings.maxLogBytes) {
     throw new RangeError("logTailBytes must not be more than maxLogBytes");
   }

@@ -2,7 +2,7 @@
  * What callers ask of the engine, as values: so they can wait in a queue, travel to another thread, and be
  * run together in one commit.
  */
-import type { Job } from "../domain/job.ts";
+import type { Job, JsonObject } from "../domain/job.ts";
 import type { Project, Task } from "../domain/project.ts";
 import type { Resources } from "../domain/resources.ts";
 import type { Worker, WorkerRegistration } from "../domain/worker.ts";
@@ -47,6 +47,7 @@ export interface CommandTypes {
   /** Deletes some; zero when none is left. */
   removePending: { request: { projectId: number }; answer: number };
   registerWorker: { request: WorkerRegistration; answer: { worker: Worker; isNew: boolean } };
+  describeWorker: { request: { id: string; details: JsonObject }; answer: Worker };
   drainWorker: { request: { id: string }; answer: Worker };
   heartbeatWorker: { request: { id: string }; answer: Worker };
   releaseWorker: { request: { id: string }; answer: Worker };

@@ -214,6 +214,7 @@ function makeGroups(): { readonly [Name in CommandName]: CommandGroup<Name> } {
     remove: new CommandGroup(HANDLERS.remove),
     removePending: new CommandGroup(HANDLERS.removePending),
     registerWorker: new CommandGroup(HANDLERS.registerWorker),
+    describeWorker: new CommandGroup(HANDLERS.describeWorker),
     drainWorker: new CommandGroup(HANDLERS.drainWorker),
     heartbeatWorker: new CommandGroup(HANDLERS.heartbeatWorker),
     releaseWorker: new CommandGroup(HANDLERS.releaseWorker),

@@ -271,6 +271,8 @@ export interface Engine {
   registerWorker(
     registration: WorkerRegistration,
   ): Promise<{ readonly worker: Worker; readonly isNew: boolean }>;
+  /** Adds to the details of a worker, or replaces some of them; it is alive. */
+  describeWorker(id: string, details: JsonObject): Promise<Worker>;
   drainWorker(id: string): Promise<Worker>;
   /** The worker is alive: all its leases are renewed. */
   heartbeatWorker(id: string): Promise<Worker>;

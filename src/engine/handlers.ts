@@ -23,6 +23,7 @@ import {
 } from "./manageProjects.ts";
 import {
   deleteWorkers,
+  describeWorkers,
   drainWorkers,
   heartbeatWorkers,
   listWorkers,
@@ -38,6 +39,7 @@ export const HANDLERS: { readonly [Name in CommandName]: Handler<Name> } = {
   createTask: createTasks,
   updateTask: updateTasks,
   registerWorker: registerWorkers,
+  describeWorker: describeWorkers,
   drainWorker: drainWorkers,
   heartbeatWorker: heartbeatWorkers,
   releaseWorker: releaseWorkers,
@@ -68,6 +70,7 @@ export const COMMAND_ORDER: readonly CommandName[] = [
   "createTask",
   "updateTask",
   "registerWorker",
+  "describeWorker",
   "drainWorker",
   "heartbeatWorker",
   "releaseWorker",

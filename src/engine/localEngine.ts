@@ -242,6 +242,11 @@ export class LocalEngine implements Engine {
     return answer;
   }
 
+  describeWorker(id: string, details: Request<"describeWorker">["details"]) {
+    this.#see(id);
+    return this.#run("describeWorker", { id, details });
+  }
+
   async drainWorker(id: string) {
     const worker = await this.#run("drainWorker", { id });
     this.#waiting.tryWorker(id);

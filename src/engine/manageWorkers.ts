@@ -17,6 +17,19 @@ export const registerWorkers: Handler<"registerWorker"> = (context, requests) =>
     return { worker, isNew };
   });
 
+export const describeWorkers: Handler<"describeWorker"> = async (context, requests) => {
+  const { tx, now, ledger } = context;
+  // In one order, as every server takes them: none waits for another in a circle.
+  await tx.touchWorkers(requests.map(({ id }) => ({ id, lastSeenAt: now })));
+  return each<"describeWorker">(requests, async ({ id, details }) => {
+    const before = await load(context, id);
+    await tx.describeWorker(id, { ...before.details, ...details });
+    const worker = await load(context, id);
+    ledger.events.push({ type: "worker", id, state: worker.state });
+    return worker;
+  });
+};
+
 export const drainWorkers: Handler<"drainWorker"> = (context, requests) =>
   each<"drainWorker">(requests, async ({ id }) => {
     await load(context, id);

@@ -259,6 +259,8 @@ export interface Transaction {
   countWorkerResults(
     counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
   ): Awaitable<void>;
+  /** Replaces what its API keeps of a worker. */
+  describeWorker(id: string, details: JsonObject): Awaitable<void>;
   setDraining(id: string, isDraining: boolean): Awaitable<void>;
   workers(ids: readonly string[] | null): Awaitable<readonly StoredWorker[]>;
   deleteWorkers(ids: readonly string[]): Awaitable<void>;

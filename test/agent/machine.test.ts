@@ -3,7 +3,9 @@ import { expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { cpus, totalmem, type } from "node:os";
 import { join } from "node:path";
+import type { MachineLoad } from "@yardmaster/client";
 import { thisMachine } from "../../src/agent/machine.ts";
+import { LoadReporter } from "../../src/agent/machineLoad.ts";
 import { scriptYard } from "./scripts/scriptYard.ts";
 import { temporaryDirectory } from "./testAgent.ts";
 
@@ -53,4 +55,45 @@ test("a server shows the machine of its agent among its nodes", async () => {
   await agent.registered;
   const { machine } = await yard.client.worker(agent.workerId);
   expect(machine).toEqual(await thisMachine());
+});
+
+test("an agent tells how busy its machine is, again and again", async () => {
+  using folder = temporaryDirectory();
+  await using yard = await scriptYard();
+  const agent = await yard.agent({ loadEveryMs: 50 });
+  const told = async (after: string) => {
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const { load, state } = await yard.client.worker(agent.workerId);
+      if (load !== null && load.time > after) return { load, state };
+      if (Date.now() > deadline) throw new Error("the agent tells nothing");
+      await Bun.sleep(10);
+    }
+  };
+  const first = await told("");
+  const isPercent = (value: unknown) => typeof value === "number" && value >= 0 && value <= 100;
+  expect([isPercent(first.load.cpuPercent), isPercent(first.load.memoryPercent)]).toEqual([true, true]);
+  expect(first.load.memoryPercent).toBeGreaterThan(0);
+  // A drained worker stays drained.
+  await yard.submit("import time; time.sleep(60)");
+  await yard.client.drainWorker(agent.workerId);
+  const then = await told(first.load.time);
+  expect((await told(then.load.time)).state).toBe("draining");
+
+  const seen: MachineLoad[] = [];
+  const enough = Promise.withResolvers<void>();
+  const smi = program(folder.path, 'case "$1" in *compute*) ;; *) echo "0, 30, 10"; echo "1, 50, 10";; esac');
+  const client = {
+    reportLoad: async (_id: string, load: MachineLoad) => {
+      seen.push(load);
+      if (seen.length === 2) enough.resolve();
+      // One that is refused is no reason to end.
+      throw new Error("not now");
+    },
+  };
+  const reporter = new LoadReporter({ client, workerId: "w", everyMs: 10, nvidiaSmi: smi });
+  reporter.start();
+  await enough.promise;
+  reporter.stop();
+  expect(seen.map(({ gpuPercent }) => gpuPercent)).toEqual([40, 40]);
 });

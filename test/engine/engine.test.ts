@@ -215,6 +215,11 @@ describe("a claim", () => {
     await yard.claim("w", { max: 0 });
     expect((await yard.engine.drainWorker("w")).state).toBe("draining");
     expect(await yard.claim("w")).toEqual([]);
+    // What is told of it besides does not make it active.
+    const described = await yard.engine.describeWorker("w", { load: 1 });
+    expect([described.state, described.details]).toEqual(["draining", { load: 1 }]);
+    expect((await yard.engine.describeWorker("w", { more: 2 })).details).toEqual({ load: 1, more: 2 });
+    await expect(yard.engine.describeWorker("nobody", {})).rejects.toThrow(NotFoundError);
     await yard.engine.registerWorker({
       id: "w",
       name: "w",

@@ -70,6 +70,7 @@ describe("a server with keys", () => {
     ["POST", "/v1/results", { workerId: "w", results: [] }, ["work", "admin"]],
     ["POST", "/v1/logs", { workerId: "w", chunks: [] }, ["work", "admin"]],
     ["POST", "/v1/workers/x/drain", undefined, ["work", "admin"]],
+    ["POST", "/v1/workers/x/load", { cpuPercent: 1, memoryPercent: 1, gpuPercent: null }, ["work", "admin"]],
     ["PUT", `/v1/artifacts/${sha256}`, undefined, ["submit", "work", "admin"]],
   ] as const)("%s %s takes the roles it names", async (method, path, body, roles) => {
     for (const role of KEY_ROLES) {

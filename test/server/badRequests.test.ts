@@ -133,6 +133,7 @@ test("an unknown id is 404, an id of a wrong form 422", async () => {
     ["GET", "/v1/jobs/2/log?follow=true"],
     ["GET", "/v1/workers/nobody"],
     ["POST", "/v1/workers/nobody/drain"],
+    ["POST", "/v1/workers/nobody/load", '{"cpuPercent":1,"memoryPercent":1,"gpuPercent":null}'],
     ["GET", "/v1/projects/7"],
     ["PATCH", "/v1/projects/7", "{}"],
     ["DELETE", "/v1/projects/7"],

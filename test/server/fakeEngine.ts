@@ -146,6 +146,7 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
     retry: job,
     remove: async (ref) => void (await job(ref)),
     registerWorker: unasked,
+    describeWorker: read.worker,
     drainWorker: read.worker,
     createProject: async (project) => ({ ...project, id: 1, status: "ACTIVE", createdAt: T0, updatedAt: T0 }),
     updateProject: read.project,

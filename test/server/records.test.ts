@@ -72,6 +72,8 @@ test.each([
   ],
   ["POST", "/v1/workers", { id: "w", capacity, publicKey: "short" }, "/publicKey"],
   ["POST", "/v1/workers", { id: "w", capacity, machine: { os: "Linux" } }, "/machine/platform"],
+  ["POST", "/v1/workers/w/load", { cpuPercent: 100.1, memoryPercent: 1, gpuPercent: null }, "/cpuPercent"],
+  ["POST", "/v1/workers/w/load", { cpuPercent: 1, memoryPercent: 1 }, "/gpuPercent"],
   ["GET", "/v1/jobs/1/records?limit=0", undefined, "limit"],
   ["GET", "/v1/jobs/1/records?kind=", undefined, "kind"],
   ["POST", "/v1/jobs", { kind: "script", spec: { script: { sha256: "x" } } }, "/spec/script/sha256"],

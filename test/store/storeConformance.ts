@@ -895,12 +895,15 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
           await tx.touchWorkers([{ id: "w1", lastSeenAt: 40 }]);
           await tx.countWorkerResults([{ id: "w1", succeeded: 2, failed: 1 }]);
           await tx.setDraining("w1", true);
+          await tx.describeWorker("w1", { load: { cpuPercent: 12.5 } });
+          await tx.describeWorker("unknown", {});
         });
         const load = () => commit(async (tx) => tx.workers(null));
         expect(await load()).toEqual([
           {
             ...worker,
             kinds: ["command"],
+            details: { load: { cpuPercent: 12.5 } },
             isDraining: true,
             registeredAt: 10,
             lastSeenAt: 50,

@@ -30,6 +30,7 @@ import type {
   JobState,
   LogChunk,
   LogPage,
+  MachineLoad,
   NewJob,
   NewJobRecord,
   NewLogChunk,
@@ -294,6 +295,11 @@ export class YardmasterClient {
 
   worker(id: string, options: CallOptions = {}): Promise<Worker> {
     return this.#get(`/v1/workers/${encodeURIComponent(id)}`, {}, options);
+  }
+
+  /** Says how busy the worker's machine is. */
+  reportLoad(id: string, load: MachineLoad, options: CallOptions = {}): Promise<Worker> {
+    return this.#post(`/v1/workers/${encodeURIComponent(id)}/load`, load, "safe", options);
   }
 
   /** The worker finishes what it holds and is given nothing more. */

@@ -194,6 +194,15 @@ export interface Machine {
   gpus: { name: string; memoryMb: number | null }[];
 }
 
+/** How busy a machine is, in percent. */
+export interface MachineLoad {
+  /** Of all processors, since it was told before. */
+  cpuPercent: number;
+  memoryPercent: number;
+  /** Mean of its GPUs; null where it has none, or they do not tell. */
+  gpuPercent: number | null;
+}
+
 export interface Worker {
   id: string;
   name: string;
@@ -206,6 +215,8 @@ export interface Worker {
   publicKey: string | null;
   /** Null when it has told nothing of it. */
   machine: Machine | null;
+  /** What it told last of how busy its machine is; null when it has told nothing. */
+  load: (MachineLoad & { time: string }) | null;
   state: "online" | "draining" | "offline";
   registeredAt: string;
   lastSeenAt: string;

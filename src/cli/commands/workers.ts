@@ -46,6 +46,7 @@ function workerTable(terminal: Terminal, workers: readonly Worker[]): string {
     String(worker.capacity.cpu),
     String(worker.capacity.accelerators),
     String(worker.capacity.memoryMb),
+    loadOf(worker),
     String(worker.counts.running),
     String(worker.counts.succeeded),
     String(worker.counts.failed),
@@ -59,10 +60,17 @@ function workerTable(terminal: Terminal, workers: readonly Worker[]): string {
     "cpu",
     "accel",
     "MiB",
+    "load",
     "running",
     "ok",
     "failed",
     "seen",
   ];
   return renderTable(headings, rows);
+}
+
+/** Use of the processors and of the memory; a dash where it does not tell now. */
+function loadOf({ load, state }: Worker): string {
+  if (load === null || state === "offline") return "-";
+  return `${Math.round(load.cpuPercent)}%/${Math.round(load.memoryPercent)}%`;
 }

@@ -36,19 +36,21 @@ export function specsOf(node: Worker): JsonObject {
   if (node.dialect === "shelby") return objectOr(node.details.specs);
   const { cpu, accelerators, memoryMb } = node.capacity;
   const machine = objectOr(node.details.machine);
+  const load = objectOr(node.details.load);
   const known = {
     memoryMb: machine.memoryMb ?? (memoryMb === 0 ? null : memoryMb),
     cores: machine.cores ?? cpu,
   };
   return {
-    cpuUsage: null,
-    ramUsage: null,
+    cpuUsage: load.cpuPercent ?? null,
+    ramUsage: load.memoryPercent ?? null,
     totalRAM_GB: gigabytes(known.memoryMb),
     os: machine.os ?? null,
     platform: machine.platform ?? null,
     processor: machine.processor ?? null,
     cpuCount: known.cores,
     gpuCount: accelerators,
+    gpuUsage: load.gpuPercent ?? null,
     gpuNames: Array.isArray(machine.gpus) ? machine.gpus.map((gpu) => objectOr(gpu).name ?? null) : null,
   };
 }

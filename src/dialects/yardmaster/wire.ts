@@ -132,6 +132,7 @@ export function workerToWire(worker: Worker) {
     kinds: worker.kinds,
     publicKey: typeof worker.details.publicKey === "string" ? worker.details.publicKey : null,
     machine: worker.details.machine ?? null,
+    load: worker.details.load ?? null,
     state: worker.state,
     registeredAt: isoTime(worker.registeredAt),
     lastSeenAt: isoTime(worker.lastSeenAt),

@@ -56,6 +56,8 @@ export function callEngine(
       return engine.remove(...(args as Parameters<LocalEngine["remove"]>));
     case "registerWorker":
       return engine.registerWorker(...(args as Parameters<LocalEngine["registerWorker"]>));
+    case "describeWorker":
+      return engine.describeWorker(...(args as Parameters<LocalEngine["describeWorker"]>));
     case "drainWorker":
       return engine.drainWorker(...(args as Parameters<LocalEngine["drainWorker"]>));
     case "createProject":

@@ -118,6 +118,10 @@ export class RemoteEngine implements Engine {
   registerWorker(...args: Parameters<Engine["registerWorker"]>): ReturnType<Engine["registerWorker"]> {
     return this.#commands.call("registerWorker", args);
   }
+  describeWorker(...args: Parameters<Engine["describeWorker"]>): ReturnType<Engine["describeWorker"]> {
+    return this.#commands.call("describeWorker", args);
+  }
+
   drainWorker(...args: Parameters<Engine["drainWorker"]>): ReturnType<Engine["drainWorker"]> {
     return this.#commands.call("drainWorker", args);
   }

@@ -1,5 +1,5 @@
 /** The `Transaction` of the PostgreSQL store: one of these for each. */
-import type { Attempt, Job, JobRecord, JobState, LogChunk } from "../../domain/job.ts";
+import type { Attempt, Job, JobRecord, JobState, JsonObject, LogChunk } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import type { Shape } from "../../domain/shape.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
@@ -252,6 +252,9 @@ export class PostgresTransaction implements Transaction {
     counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
   ): void {
     this.#workers.countResults(counts);
+  }
+  describeWorker(id: string, details: JsonObject): void {
+    this.#workers.describe(id, details);
   }
   setDraining(id: string, isDraining: boolean): void {
     this.#workers.setDraining(id, isDraining);

@@ -1,4 +1,5 @@
 /** Workers as they registered, and what they have done. */
+import type { JsonObject } from "../../domain/job.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
 import { dialectCode } from "../codes.ts";
 import { toWorker, type WorkerRow } from "../rows.ts";
@@ -84,6 +85,10 @@ export class WorkerTable {
         numbers(counts.map(({ failed }) => failed)),
       ],
     );
+  }
+
+  describe(id: string, details: JsonObject): void {
+    this.#statements.write("UPDATE workers SET details = $2 WHERE id = $1", [id, JSON.stringify(details)]);
   }
 
   setDraining(id: string, isDraining: boolean): void {

@@ -1,6 +1,6 @@
 /** The `Transaction` of the SQLite store: everything answers at once, from the same thread. */
 import type { Database, Statement } from "bun:sqlite";
-import type { Attempt, Job, JobRecord, JobState, LogChunk } from "../../domain/job.ts";
+import type { Attempt, Job, JobRecord, JobState, JsonObject, LogChunk } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import type { Shape } from "../../domain/shape.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
@@ -262,6 +262,9 @@ export class SqliteTransaction implements Transaction {
     counts: readonly { readonly id: string; readonly succeeded: number; readonly failed: number }[],
   ) {
     this.#workers.countResults(counts);
+  }
+  describeWorker(id: string, details: JsonObject): void {
+    this.#workers.describe(id, details);
   }
   setDraining(id: string, isDraining: boolean): void {
     this.#workers.setDraining(id, isDraining);

@@ -3,6 +3,7 @@
  * asked for are kept in memory; this store is the only one that changes them.
  */
 import type { Database, Statement } from "bun:sqlite";
+import type { JsonObject } from "../../domain/job.ts";
 import type { WorkerRegistration } from "../../domain/worker.ts";
 import { dialectCode } from "../codes.ts";
 import { toWorker, type WorkerRow } from "../rows.ts";
@@ -15,6 +16,7 @@ export class WorkerTable {
   readonly #upsert: Statement<unknown, (string | number | null)[]>;
   readonly #touch: Statement<unknown, [number, string]>;
   readonly #countResults: Statement<unknown, [number, number, string]>;
+  readonly #describe: Statement<unknown, [string, string]>;
   readonly #setDraining: Statement<unknown, [number, string]>;
   readonly #unseen: Statement<{ id: string }, [number, number]>;
   readonly #all: Statement<WorkerRow, []>;
@@ -36,6 +38,7 @@ export class WorkerTable {
     this.#countResults = db.prepare(
       "UPDATE workers SET succeeded = succeeded + ?, failed = failed + ? WHERE id = ?",
     );
+    this.#describe = db.prepare("UPDATE workers SET details = ? WHERE id = ?");
     this.#setDraining = db.prepare("UPDATE workers SET is_draining = ? WHERE id = ?");
     this.#unseen = db.prepare(
       "SELECT id FROM workers WHERE is_implicit = 1 AND last_seen_at < ? ORDER BY last_seen_at LIMIT ?",
@@ -83,6 +86,11 @@ export class WorkerTable {
       const sums = { succeeded: known.succeeded + succeeded, failed: known.failed + failed };
       this.#known.set(id, { ...known, ...sums });
     }
+  }
+
+  describe(id: string, details: JsonObject): void {
+    this.#known.delete(id);
+    this.#describe.run(JSON.stringify(details), id);
   }
 
   setDraining(id: string, isDraining: boolean): void {

@@ -457,7 +457,14 @@ test("an agent of Yardmaster is a node with the specs of its machine", async () 
   });
   expect((await shelby.get("/api/frontend/nodes")).body.nodes[0]?.specs).toEqual({
     ...{ cpuUsage: null, ramUsage: null, totalRAM_GB: 16, os: "Linux", platform: "Ubuntu 20.04" },
-    ...{ processor: "Intel(R) Xeon(R) Processor", cpuCount: 16, gpuCount: 1 },
+    ...{ processor: "Intel(R) Xeon(R) Processor", cpuCount: 16, gpuCount: 1, gpuUsage: null },
     gpuNames: ["NVIDIA <b>H200</b>"],
   });
+  // It tells how busy it is from time to time.
+  const load = { cpuPercent: 45.2, memoryPercent: 60.1, gpuPercent: 90 };
+  await shelby.engine.describeWorker("agent", { load });
+  expect((await shelby.get("/api/frontend/nodes")).body.nodes[0]?.specs).toMatchObject({
+    ...{ cpuUsage: 45.2, ramUsage: 60.1, gpuUsage: 90, totalRAM_GB: 16 },
+  });
+  expect((await shelby.get("/api/frontend/system-stats")).json).toMatchObject({ gpuUtilization: 90 });
 });

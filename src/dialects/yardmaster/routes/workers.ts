@@ -4,7 +4,7 @@ import { created, ok } from "../../answers.ts";
 import { defineRoute, type Route } from "../../route.ts";
 import type { DrainNews } from "../drainNews.ts";
 import { problems } from "../schemas/problem.ts";
-import { registration, worker, workerList, workerPath } from "../schemas/worker.ts";
+import { newLoad, registration, worker, workerList, workerPath } from "../schemas/worker.ts";
 import { workerToWire } from "../wire.ts";
 
 const TAGS = ["workers"];
@@ -60,6 +60,22 @@ export function workerRoutes(engine: Engine, drainNews: DrainNews): Route[] {
       params: workerPath,
       responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 422) },
       handler: async ({ params }) => ok(workerToWire(await engine.read.worker(params.id))),
+    }),
+    defineRoute({
+      id: "reportLoad",
+      method: "POST",
+      access: "work",
+      path: "/v1/workers/{id}/load",
+      summary: "Say how busy the worker's machine is",
+      description: "Replaces what it said before, and is a sign of life. Agents say it every 15 seconds.",
+      tags: TAGS,
+      params: workerPath,
+      body: newLoad,
+      responses: { 200: { description: "the worker", schema: worker }, ...problems(404, 415, 422, 503) },
+      handler: async ({ params, body }) => {
+        const load = { ...body, time: new Date().toISOString() };
+        return ok(workerToWire(await engine.describeWorker(params.id, { load })));
+      },
     }),
     defineRoute({
       id: "drainWorker",

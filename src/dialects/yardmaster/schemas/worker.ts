@@ -50,6 +50,20 @@ export const machine = z
   })
   .meta({ id: "Machine", description: "The machine that a worker runs on." });
 
+const percent = z.number().min(0).max(100);
+
+/** What a worker tells of its machine's load; kept with the time. */
+export const newLoad = z
+  .strictObject({
+    cpuPercent: percent.meta({ description: "Of all processors, since it told before." }),
+    memoryPercent: percent,
+    gpuPercent: percent.nullable().meta({ description: "Mean of its GPUs; null where it has none." }),
+  })
+  .meta({ id: "NewMachineLoad" });
+const load = newLoad
+  .extend({ time })
+  .meta({ id: "MachineLoad", description: "How busy the worker's machine was at that time." });
+
 export const registration = z
   .strictObject({
     id: workerId,
@@ -75,6 +89,7 @@ export const worker = z
     kinds: z.array(kind),
     publicKey: z.string().nullable(),
     machine: machine.nullable(),
+    load: load.nullable(),
     state: z.enum(WORKER_STATES),
     registeredAt: time,
     lastSeenAt: time,
