@@ -306,7 +306,9 @@ class Agent implements RunningAgent {
       await this.#until(() => this.#dispatcher.isDone, graceMs + outputDrainMs + 5_000);
     }
     const flushEndsMs = performance.now() + flushTimeoutMs;
-    if (this.#claims.mayHoldUnknown && !this.#isServerGone) await this.#reconcileAtEnd(flushTimeoutMs / 2);
+    // What a run before this one may have been given, the next one asks for.
+    const mayHoldUnknown = this.#claims.mayHoldUnknown && this.#link.wasUp;
+    if (mayHoldUnknown && !this.#isServerGone) await this.#reconcileAtEnd(flushTimeoutMs / 2);
     const isEverythingSaid = (): boolean =>
       this.#claims.isIdle && this.#dispatcher.running === 0 && this.#logs.isIdle && this.#results.size === 0;
     await this.#until(() => this.#isServerGone || isEverythingSaid(), flushEndsMs - performance.now());

@@ -30,6 +30,7 @@ export class ServerLink {
   readonly #options: ServerLinkOptions;
   readonly #stop = new AbortController();
   #isUp: boolean | null = null;
+  #wasUp = false;
   #mustRegister = true;
   #registration: Promise<void> | null = null;
 
@@ -39,6 +40,11 @@ export class ServerLink {
 
   get isStopped(): boolean {
     return this.#stop.signal.aborted;
+  }
+
+  /** The server has answered at least once. */
+  get wasUp(): boolean {
+    return this.#wasUp;
   }
 
   /** Ends every call under way with `StoppedError`. */
@@ -85,6 +91,7 @@ export class ServerLink {
   succeeded(): void {
     if (this.#isUp !== true) this.#options.log.info("connected", { server: this.#options.serverUrl });
     this.#isUp = true;
+    this.#wasUp = true;
   }
 
   /** A request was not answered, or only with "not now". */

@@ -1,8 +1,6 @@
 /** The engine in the thread that holds the store. */
 import { NotFoundError, StoreUnavailableError } from "../domain/errors.ts";
-import { JOB_STATES, type JobState } from "../domain/job.ts";
-import { isFinal } from "../domain/stateMachine.ts";
-import { WORKER_STATES, type Worker, type WorkerState } from "../domain/worker.ts";
+import type { Worker } from "../domain/worker.ts";
 import type { Store, StoreNews, StoreReads } from "../store/store.ts";
 import type { Answer, CommandName, Request } from "./commands.ts";
 import { CommitLanes } from "./commitLanes.ts";
@@ -20,11 +18,11 @@ import type {
   Reads,
   Stats,
 } from "./engine.ts";
+import { EngineCounters } from "./engineCounters.ts";
 import { EngineReads } from "./engineReads.ts";
-import { HistogramCounter, SECONDS_BOUNDS, SIZE_BOUNDS, WAIT_BOUNDS } from "./histogram.ts";
-import { NameCounts } from "./nameCounts.ts";
 import { decodeNotice, MISSED_NOTICE } from "./notice.ts";
-import { RateCounter } from "./rates.ts";
+import { SeenWorkers } from "./seenWorkers.ts";
+import { statsOf } from "./stats.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WaitingClaims } from "./waitingClaims.ts";
 
@@ -40,8 +38,6 @@ export interface LocalEngineOptions {
 
 /** About what a request takes in memory when its caller does not say. */
 const SMALL_REQUEST_BYTES = 512;
-/** Pause between two writes of when workers were last heard from. */
-const SEEN_EVERY_MS = 5_000;
 /** A claim that missed jobs twice in a row, since others were faster, waits so long before it tries again. */
 const MISSED_PAUSE_MS = 20;
 /** Written to find out whether there is room again: about what a few requests take, so that they will pass too. */
@@ -59,19 +55,9 @@ export class LocalEngine implements Engine {
   readonly #serverId = Bun.randomUUIDv7();
   readonly #stopListening: () => void;
   readonly #listeners = new Set<(events: readonly EngineEvent[]) => void>();
-  /** When each worker was last heard from; stored now and then. */
-  readonly #seen = new Map<string, number>();
-  #seenStoredAt = 0;
-  readonly #commitSize = new HistogramCounter(SIZE_BOUNDS);
-  readonly #commitSeconds = new HistogramCounter(SECONDS_BOUNDS);
-  readonly #claimSeconds = new HistogramCounter(SECONDS_BOUNDS);
-  readonly #waitSeconds = new HistogramCounter(WAIT_BOUNDS);
-  readonly #names: NameCounts;
+  readonly #seen = new SeenWorkers();
+  readonly #counters: EngineCounters;
   readonly #onWriteFault: (reason: string | null) => void;
-  readonly #rates: Readonly<Record<keyof Stats["rates"], RateCounter>>;
-  #leasesLost = 0;
-  /** Most jobs that ended in one commit since the last round of upkeep. */
-  #mostEnded = 0;
   /** Why the store refuses writes; null while it takes them. */
   #writeFault: string | null = null;
   #isClosed = false;
@@ -82,14 +68,8 @@ export class LocalEngine implements Engine {
     this.#settings = options.settings;
     this.#clock = options.clock ?? (() => options.store.clock());
     this.#stopListening = options.store.listen((news) => this.#onNews(news));
-    this.#names = new NameCounts(options.settings.countedByName);
+    this.#counters = new EngineCounters(options.settings, this.#clock());
     this.#onWriteFault = options.onWriteFault ?? (() => {});
-    const now = this.#clock();
-    this.#rates = {
-      submitted: new RateCounter(now),
-      started: new RateCounter(now),
-      finished: new RateCounter(now),
-    };
     this.#commits = new CommitLanes({
       store: options.store,
       serverId: this.#serverId,
@@ -134,7 +114,7 @@ export class LocalEngine implements Engine {
     const deadline = startedAt + request.waitMs;
     const isGone = () => signal?.aborted === true;
     const end = (jobs: readonly ClaimedJob[]) => {
-      this.#claimSeconds.add((this.#clock() - startedAt) / 1_000);
+      this.#counters.claimed((this.#clock() - startedAt) / 1_000);
       return jobs;
     };
     for (let missed = 0; ; ) {
@@ -266,7 +246,7 @@ export class LocalEngine implements Engine {
 
   async deleteWorker(id: string): Promise<void> {
     await this.#run("deleteWorker", { id });
-    this.#seen.delete(id);
+    this.#seen.forget(id);
   }
 
   createProject(project: Request<"createProject">) {
@@ -300,12 +280,7 @@ export class LocalEngine implements Engine {
 
   async figures(): Promise<EngineFigures> {
     return {
-      ...this.#names.read(),
-      commitSize: this.#commitSize.read(),
-      commitSeconds: this.#commitSeconds.read(),
-      claimSeconds: this.#claimSeconds.read(),
-      waitSeconds: this.#waitSeconds.read(),
-      leasesLost: this.#leasesLost,
+      ...this.#counters.figures(),
       queuedCommands: this.#commits.queuedCommands,
       queuedBytes: this.#commits.queuedBytes,
       storeBytes: await this.#store.sizeBytes(),
@@ -332,28 +307,16 @@ export class LocalEngine implements Engine {
   }
 
   #see(workerId: string): void {
-    this.#seen.set(workerId, this.#clock());
+    this.#seen.see(workerId, this.#clock());
   }
 
   async #maintain(): Promise<Answer<"maintain">> {
     const now = this.#clock();
-    if (now - this.#seenStoredAt < SEEN_EVERY_MS) return this.#runUpkeep([]);
-    const seen = [...this.#seen]
-      .filter(([, lastSeenAt]) => lastSeenAt >= this.#seenStoredAt)
-      .map(([id, lastSeenAt]) => ({ id, lastSeenAt }));
-    const answer = await this.#runUpkeep(seen);
-    this.#seenStoredAt = now;
-    for (const [id, lastSeenAt] of this.#seen) {
-      // The store knows by now; what is kept here is what may be newer.
-      if (lastSeenAt + this.#settings.workerOfflineMs < now) this.#seen.delete(id);
-    }
+    const seen = this.#seen.due(now);
+    const mostEnded = this.#counters.takeMostEnded();
+    const answer = await this.#run("maintain", { seen: seen ?? [], mostEnded });
+    if (seen !== null) this.#seen.stored(now, this.#settings.workerOfflineMs);
     return answer;
-  }
-
-  #runUpkeep(seen: Request<"maintain">["seen"]): Promise<Answer<"maintain">> {
-    const mostEnded = this.#mostEnded;
-    this.#mostEnded = 0;
-    return this.#run("maintain", { seen, mostEnded });
   }
 
   /** A round of upkeep may write nothing, and so tell nothing about a store that refused writes. */
@@ -371,13 +334,7 @@ export class LocalEngine implements Engine {
   }
 
   #onCommit(commit: Commit): void {
-    this.#commitSize.add(commit.commands);
-    this.#commitSeconds.add(commit.durationMs / 1_000);
-    this.#leasesLost += commit.counts.leasesLost;
-    for (const waitMs of commit.counts.waitMs) this.#waitSeconds.add(waitMs / 1_000);
-    for (const event of commit.nameEvents) this.#names.add(event);
-    for (const { dialect, waitMs } of commit.counts.firstWaits) this.#names.waited(dialect, waitMs);
-    this.#countRates(commit.events);
+    this.#counters.committed(commit, this.#clock());
     if (commit.readied.size > 0) this.#waiting.wakeFor(commit.readied);
     if (commit.events.length === 0) return;
     for (const listener of this.#listeners) listener(commit.events);
@@ -399,23 +356,6 @@ export class LocalEngine implements Engine {
     }
     if (events.length === 0) return;
     for (const listener of this.#listeners) listener(events);
-  }
-
-  #countRates(events: readonly EngineEvent[]): void {
-    const counts = { submitted: 0, started: 0, finished: 0 };
-    let ended = 0;
-    for (const event of events) {
-      if (event.type !== "job") continue;
-      if (event.from === null) counts.submitted++;
-      else if (event.to === "leased") counts.started++;
-      else if (event.to === "succeeded" || event.to === "failed") counts.finished++;
-      if (event.to !== null && isFinal(event.to)) ended++;
-    }
-    this.#mostEnded = Math.max(this.#mostEnded, ended);
-    const now = this.#clock();
-    if (counts.submitted > 0) this.#rates.submitted.add(now, counts.submitted);
-    if (counts.started > 0) this.#rates.started.add(now, counts.started);
-    if (counts.finished > 0) this.#rates.finished.add(now, counts.finished);
   }
 
   #makeReads(): Reads {
@@ -453,7 +393,7 @@ export class LocalEngine implements Engine {
 
   async #workers(ids: readonly string[] | null): Promise<readonly Worker[]> {
     return (await this.#run("listWorkers", { ids })).map((worker) => {
-      const lastSeenAt = Math.max(worker.lastSeenAt, this.#seen.get(worker.id) ?? 0);
+      const lastSeenAt = Math.max(worker.lastSeenAt, this.#seen.lastSeenAt(worker.id));
       const isBack =
         worker.state === "offline" && lastSeenAt + this.#settings.workerOfflineMs > this.#clock();
       const backAs = worker.isDraining ? "draining" : "online";
@@ -463,38 +403,7 @@ export class LocalEngine implements Engine {
 
   async #stats(): Promise<Stats> {
     if (this.#isClosed) throw new StoreUnavailableError("the server is shutting down");
-    const jobsByState = emptyStates();
-    const queues = new Map<string, Record<JobState, number>>();
-    for (const { queue, state, count } of await this.#reads.tallies()) {
-      jobsByState[state] += count;
-      const ofQueue = queues.get(queue) ?? emptyStates();
-      ofQueue[state] += count;
-      queues.set(queue, ofQueue);
-    }
-    const workersByState = zeroes<WorkerState>(WORKER_STATES);
-    for (const worker of await this.#workers(null)) workersByState[worker.state]++;
-    const now = this.#clock();
-    return {
-      jobsByState,
-      queues: [...queues]
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([queue, ofQueue]) => ({ queue, jobsByState: ofQueue })),
-      workersByState,
-      rates: {
-        submitted: this.#rates.submitted.read(now),
-        started: this.#rates.started.read(now),
-        finished: this.#rates.finished.read(now),
-      },
-    };
+    const tallies = await this.#reads.tallies();
+    return statsOf(tallies, await this.#workers(null), this.#counters.rates(this.#clock()));
   }
-}
-
-function emptyStates(): Record<JobState, number> {
-  return zeroes<JobState>(JOB_STATES);
-}
-
-function zeroes<Key extends string>(keys: readonly Key[]): Record<Key, number> {
-  const record: Partial<Record<Key, number>> = {};
-  for (const key of keys) record[key] = 0;
-  return record as Record<Key, number>;
 }

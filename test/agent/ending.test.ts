@@ -147,6 +147,16 @@ test("stop ends in bounded time when the server is away", async () => {
   expect(pids.some(isAlive)).toBe(false);
 });
 
+test("an agent that never reached its server ends at once", async () => {
+  const server = new FakeServer();
+  await server.stop();
+  await using test = await testAgent(server, { flushTimeoutMs: 60_000 });
+  await until(() => test.log.lines.some((line) => line.includes("cannot be reached")), "it says so");
+  const before = performance.now();
+  await test.agent.stop();
+  expect(performance.now() - before).toBeLessThan(5_000);
+});
+
 test("a time limit holds while the server is away, and the result comes when it is back", async () => {
   await using server = new FakeServer();
   await using test = await testAgent(server);
