@@ -45,13 +45,12 @@ async function submitAll(engine: Engine, name: string, count: number): Promise<v
     datasetHash: null,
     runtimeMinutesEstimate: 30,
     meta: { description: "Custom training job" },
-    creator: null,
     upload: {
       script: { sha256: SHA256, bytes: 2_000 },
       requirements: "torch>=1.9.0",
       entrypoint: "train.py",
-      lentBy: null,
     },
+    lentBy: null,
   };
   for (let at = 0; at < count; at += BATCH) {
     const jobs = Array.from({ length: Math.min(BATCH, count - at) }, (_, index) =>

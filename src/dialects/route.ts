@@ -69,10 +69,10 @@ export interface Call {
   readonly search: string;
   readonly role: Role;
   /**
-   * Names who asks, as limits count them: `key ID` or another holder of a token, else `address ADDRESS`. Several
-   * behind one proxy are one where the server has no keys.
+   * Names who asks, the same on every server: by the key, also where a token stands for it, by the holder of another
+   * issuer's token, or by the address. Several behind one proxy are one where the server has no keys.
    */
-  caller(): Promise<string>;
+  caller(): string;
   /** Values of the path's `{placeholders}`, decoded. */
   readonly params: Readonly<Record<string, string>>;
   /** Reads the body as JSON within the server's limits on size and depth. */

@@ -95,8 +95,9 @@ export class HttpHandler {
       if (this.#gate.isClosed) {
         call.access = target?.access ?? "read";
         call.urlToken = urlToken;
-        const role = this.#gate.admit(request, call.access, addresses, urlToken);
-        call.role = typeof role === "string" ? role : await role;
+        const admitted = this.#gate.admit(request, call.access, addresses, urlToken);
+        if (typeof admitted === "string") call.role = admitted;
+        else ({ role: call.role, caller: call.tokenHolder } = await admitted);
       }
       if (match === null) throw new PathNotFoundError(path);
       if (match.targets.length === 0) throw new MethodNotAllowedError(method, match.allowed);
@@ -128,6 +129,7 @@ class HttpCall implements Call {
   readonly path: string;
   search: string;
   role: Role = "anonymous";
+  tokenHolder: string | null = null;
   access: Access = "read";
   urlToken: string | null = null;
   params: Readonly<Record<string, string>> = NO_PARAMS;
@@ -164,8 +166,8 @@ class HttpCall implements Call {
     return token;
   }
 
-  caller(): Promise<string> {
-    return this.#gate.caller(this.request, this.#addresses, this.urlToken);
+  caller(): string {
+    return this.tokenHolder ?? this.#gate.callerOf(this.request, this.#addresses);
   }
 
   readJson(options?: BodyOptions): Promise<JsonBody> {

@@ -51,7 +51,7 @@ const MAX_PAUSE_MS = 10_000;
 const MAX_RETRY_AFTER_MS = 60_000;
 const LATER = new Set([408, 425, 429]);
 
-/** The other side does not give the file, or cannot be reached, for as often as it was tried. */
+/** There is no such file for us, or no such server: it refuses the request, or never answered one. */
 export class UnavailableFault extends JobFault {}
 
 /** The file is not what the server has any more: it must be filled from the beginning. */
@@ -98,6 +98,7 @@ class Download {
   #sizeBytes: number;
   #validator: string | null;
   #isPieced: boolean;
+  #wasAnswered = false;
 
   constructor(
     source: Source,
@@ -136,7 +137,8 @@ class Download {
         if (!(error instanceof TransientError)) throw error;
         fruitless = this.#sizeBytes > before ? 1 : fruitless + 1;
         if (fruitless >= maxTries) {
-          throw new UnavailableFault(`${error.message} (given up after ${fruitless} tries in a row)`);
+          const Fault = this.#wasAnswered ? JobFault : UnavailableFault;
+          throw new Fault(`${error.message} (given up after ${fruitless} tries in a row)`);
         }
         const pauseMs = this.#pauseMs(fruitless, error.retryAfterMs);
         this.#events.onRetry(error.message, pauseMs);
@@ -185,6 +187,7 @@ class Download {
   /** Reads the answer's head. Returns the size of the whole, null where it is not told. */
   async #begin(response: Response): Promise<number | null> {
     const { status } = response;
+    this.#wasAnswered = true;
     if (status === 416 && this.#sizeBytes > 0) {
       const size = Number(/^bytes \*\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]);
       if (size === this.#sizeBytes) return size;

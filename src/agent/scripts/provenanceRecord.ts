@@ -20,6 +20,8 @@ export interface AttemptFacts {
   /** `name==version` of what the script could import; null when there was no environment yet. */
   readonly packages: readonly string[] | null;
   readonly dataset: HeldDataset | null;
+  /** Why the script ran without the dataset that its job names; else null. */
+  readonly datasetFault: string | null;
   readonly startedAtMs: number | null;
 }
 
@@ -66,25 +68,29 @@ export async function provenanceRecord(
   return { kind: PROVENANCE, data: await signRecord(record, key) };
 }
 
-function inputsOf({ script, scriptBytes, packages, dataset }: AttemptFacts): JsonObject | null {
+function inputsOf({ script, scriptBytes, packages, dataset, datasetFault }: AttemptFacts): JsonObject | null {
   if (script === null) return null;
   return {
-    script: { sha256: script.scriptSha256, bytes: scriptBytes, entrypoint: script.entrypoint },
+    script: {
+      ...{ sha256: script.scriptSha256, bytes: scriptBytes, entrypoint: script.entrypoint },
+      ...(script.lentBy === null ? {} : { lentBy: script.lentBy }),
+    },
     requirements: {
       sha256: sha256Hex(script.requirements),
       resolvedSha256: packages === null ? null : sha256Hex(packages.join("\n")),
     },
-    dataset: script.dataset === null ? null : datasetOf(script.dataset, dataset),
+    dataset: script.dataset === null ? null : datasetOf(script.dataset, dataset, datasetFault),
   };
 }
 
-function datasetOf(request: DatasetRequest, held: HeldDataset | null): JsonObject {
+function datasetOf(request: DatasetRequest, held: HeldDataset | null, fault: string | null): JsonObject {
   return {
     name: request.name,
     source: held?.source ?? null,
     sha256: held?.sha256 ?? null,
     bytes: held?.bytes ?? null,
     verified: held?.isVerified ?? false,
+    ...(fault === null ? {} : { fault }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** One attempt at a `script` job: its script, dataset and environment; then its model, result and provenance. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { JobResult, JsonObject, NewRecord } from "@yardmaster/client";
@@ -10,7 +10,7 @@ import { JobFault, type Launch, type RunContext } from "../runner.ts";
 import { MachineBusyError } from "../spawnFault.ts";
 import type { ProcessEnd } from "../supervisedProcess.ts";
 import { fetchDataset, type HeldDataset } from "./dataset.ts";
-import { OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
+import { DATASET_FOLDER, OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
 import type { Environment } from "./environments.ts";
 import { fetchScript } from "./fetchScript.ts";
 import { LastLines } from "./lastLines.ts";
@@ -35,6 +35,7 @@ export class ScriptAttempt {
   #python: Python | null = null;
   #environment: Environment | null = null;
   #dataset: HeldDataset | null = null;
+  #datasetFault: string | null = null;
   #previous: string | null = null;
   #startedAtMs: number | null = null;
   /** When the script ended; storing its model comes after. */
@@ -144,6 +145,8 @@ export class ScriptAttempt {
     } catch (error) {
       const isNeeded = sha256Of(dataset.hash) !== null || speaksOfDataset(script);
       if (isNeeded || !(error instanceof UnavailableFault)) throw error;
+      rmSync(join(this.#context.workspace, DATASET_FOLDER), { recursive: true, force: true });
+      this.#datasetFault = error.message;
       const why = "the script does not speak of a dataset, and runs without it";
       this.#context.note(`${error.message}; ${why}`);
       return null;
@@ -226,6 +229,7 @@ export class ScriptAttempt {
         ...{ job: this.#context.job, nodeId: workerId, previous: this.#previous, startedAtMs },
         ...{ script: this.#script, scriptBytes: this.#scriptBytes, python: this.#python },
         ...{ packages: this.#environment?.packages ?? null, dataset: this.#dataset },
+        datasetFault: this.#datasetFault,
       },
       { ...shelby, outcome, exitCode, error, usage, endedAtMs },
       nodeKey,

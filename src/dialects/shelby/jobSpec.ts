@@ -12,8 +12,6 @@ export interface Upload {
   readonly script: StoredScript;
   readonly requirements: string;
   readonly entrypoint: string;
-  /** The id that it was uploaded for, when that is not the job's own; see `StrayScripts`. */
-  readonly lentBy: string | null;
 }
 
 export interface JobSpec {
@@ -22,10 +20,10 @@ export interface JobSpec {
   readonly datasetHash: string | null;
   readonly runtimeMinutesEstimate: number;
   readonly meta: JsonObject;
-  /** Who created it without an id, where it waits for a script; else null. */
-  readonly creator: string | null;
   /** Null: none was uploaded. */
   readonly upload: Upload | null;
+  /** The id that the script was uploaded for, where the job has it on loan or had it; else null. See `StrayScripts`. */
+  readonly lentBy: string | null;
 }
 
 export const DEFAULT_ENTRYPOINT = "train.py";
@@ -37,7 +35,7 @@ export function specToEngine(spec: JobSpec): JsonObject {
     ...uploadToEngine(spec.upload),
     runtimeMinutesEstimate: spec.runtimeMinutesEstimate,
     meta: spec.meta,
-    ...(spec.creator === null ? {} : { creator: spec.creator }),
+    lentBy: spec.lentBy,
   };
 }
 
@@ -47,7 +45,6 @@ export function uploadToEngine(upload: Upload | null): JsonObject {
     script: upload === null ? null : { ...upload.script },
     requirements: upload?.requirements ?? "",
     entrypoint: upload?.entrypoint ?? DEFAULT_ENTRYPOINT,
-    lentBy: upload?.lentBy ?? null,
   };
 }
 
@@ -60,8 +57,8 @@ export function specOf({ name, spec }: Pick<Job, "name" | "spec">): JobSpec {
     datasetHash: textOrNull(dataset.hash),
     runtimeMinutesEstimate: typeof spec.runtimeMinutesEstimate === "number" ? spec.runtimeMinutesEstimate : 0,
     meta: objectOr(spec.meta),
-    creator: textOrNull(spec.creator),
     upload: uploadOf(spec),
+    lentBy: textOrNull(spec.lentBy),
   };
 }
 
@@ -73,8 +70,15 @@ export function uploadOf(value: JsonObject): Upload | null {
     script: { sha256, bytes },
     requirements: textOrNull(value.requirements) ?? "",
     entrypoint: textOrNull(value.entrypoint) ?? DEFAULT_ENTRYPOINT,
-    lentBy: textOrNull(value.lentBy),
   };
+}
+
+/** Says whether two uploads brought the same. */
+export function isSameUpload(a: Upload | null, b: Upload | null): boolean {
+  if (a === null || b === null) return a === b;
+  return (
+    a.script.sha256 === b.script.sha256 && a.requirements === b.requirements && a.entrypoint === b.entrypoint
+  );
 }
 
 /** The value if it is an object, else an empty one. */

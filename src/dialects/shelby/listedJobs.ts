@@ -2,9 +2,9 @@
  * Lists of jobs with their results. Lists of the store leave long results out, but here the model's hash and the
  * node's metadata belong to every job, in a list as alone.
  */
-import { NotFoundError } from "../../domain/errors.ts";
 import type { Job } from "../../domain/job.ts";
 import type { Reads } from "../../engine/engine.ts";
+import { jobOrNull } from "./jobLookup.ts";
 
 /** Of long results, as JSON, what one list takes in; what is over stays left out. */
 const MAX_LONG_CHARACTERS = 16 * 1024 * 1024;
@@ -38,14 +38,4 @@ export async function listedJobs(
 /** Few others end without a result: those whose nodes vanished. */
 function mayLackResult({ state, result }: Job): boolean {
   return result === null && (state === "succeeded" || state === "failed");
-}
-
-/** Null for one that was deleted meanwhile. */
-async function jobOrNull(read: Pick<Reads, "job">, id: number): Promise<Job | null> {
-  try {
-    return await read.job(id);
-  } catch (error) {
-    if (error instanceof NotFoundError) return null;
-    throw error;
-  }
 }

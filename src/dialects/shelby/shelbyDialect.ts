@@ -44,7 +44,7 @@ export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
   const strays = new StrayScripts({ engine, keepMs: settings.scriptKeepMs });
   const views = new ShelbyViews({ engine, strays, nodeTimeoutMs: settings.nodeTimeoutMs });
   const nodes = new Nodes({ engine });
-  const scripts = new Scripts({ engine, blobs, strays });
+  const scripts = new Scripts({ engine, blobs, strays, graceMs: settings.scriptGraceMs });
   const live = shelbyLive({ engine, views, limits, onFault });
   return {
     name: "shelby",
@@ -54,11 +54,11 @@ export function shelbyDialect(all: ShelbyDialectOptions): ShelbyDialect {
     prefixes: ["/api", "/ws"],
     routes: [
       ...overviewRoutes({ engine, views, settings }),
-      ...jobRoutes({ engine, views, strays }),
+      ...jobRoutes({ engine, views, scripts }),
       ...creationRoutes({ engine, scripts, settings }),
       ...nodeRoutes({ nodes, views }),
       ...logRoutes({ engine, views }),
-      ...workRoutes({ engine, nodes, scripts, settings }),
+      ...workRoutes({ engine, views, nodes, scripts, settings }),
       ...live.routes,
     ],
     sockets: live.sockets,

@@ -3,16 +3,16 @@
  *
  * Meanwhile it may be lent to a job that was created without an id and has no script: programs that follow the
  * front-end example of ShelbyCompute's document create a job, do not look which id it got, and upload its script for
- * another one. Such a job answers to that id too, until a job of that id is created.
+ * another one. Whoever looks at that id then sees the job that has its script.
  */
-import { NotFoundError } from "../../domain/errors.ts";
 import type { Job } from "../../domain/job.ts";
 import type { Engine } from "../../engine/engine.ts";
+import { jobOrNull, refOf } from "./jobLookup.ts";
 import { specOf, type Upload, uploadOf, uploadToEngine } from "./jobSpec.ts";
 
 export interface StrayScript {
   readonly upload: Upload;
-  /** Id of the job that it was lent to last; null is none. */
+  /** Id of the job that it was lent to; null is none. */
   readonly lentTo: string | null;
 }
 
@@ -23,6 +23,8 @@ export interface StrayScriptsOptions {
 }
 
 const COLLECTION = "shelby.script";
+/** For so long at least one can look at the id of a script that was lent. */
+const LENT_KEEP_MS = 7 * 86_400_000;
 
 export class StrayScripts {
   readonly #engine: StrayScriptsOptions["engine"];
@@ -33,7 +35,6 @@ export class StrayScripts {
     this.#keepMs = keepMs;
   }
 
-  /** The script that waits for a job of that id. */
   async get(jobId: string): Promise<StrayScript | null> {
     const value = await this.#engine.read.document(COLLECTION, jobId);
     const upload = value === null ? null : uploadOf(value);
@@ -42,8 +43,9 @@ export class StrayScripts {
   }
 
   async put(jobId: string, { upload, lentTo }: StrayScript): Promise<void> {
-    const value = { ...uploadToEngine(upload), ...(lentTo === null ? {} : { lentTo }) };
-    const expiresAt = Date.now() + this.#keepMs;
+    const value = { ...uploadToEngine(upload), lentTo };
+    const keepMs = lentTo === null ? this.#keepMs : Math.max(this.#keepMs, LENT_KEEP_MS);
+    const expiresAt = Date.now() + keepMs;
     await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value, expiresAt }]);
   }
 
@@ -51,25 +53,16 @@ export class StrayScripts {
     await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value: null }]);
   }
 
-  /** The job that has the script of that id on loan, if it still has it. */
+  /** The job that has the script of that id on loan. */
   async borrower(jobId: string): Promise<Job | null> {
-    return this.borrowerOf(jobId, await this.get(jobId));
-  }
-
-  /** The same, where the script was read. */
-  async borrowerOf(jobId: string, stray: StrayScript | null): Promise<Job | null> {
-    const key = stray?.lentTo ?? null;
-    const job = key === null ? null : await jobOrNull(this.#engine.read, key);
-    return job !== null && specOf(job).upload?.lentBy === jobId ? job : null;
+    const key = (await this.get(jobId))?.lentTo ?? null;
+    const job = key === null ? null : await jobOrNull(this.#engine.read, refOf(key));
+    return job !== null && borrows(job, jobId) ? job : null;
   }
 }
 
-/** The job of exactly that id. */
-export async function jobOrNull(read: Pick<Engine["read"], "job">, jobId: string): Promise<Job | null> {
-  try {
-    return await read.job({ dialect: "shelby", key: jobId });
-  } catch (error) {
-    if (error instanceof NotFoundError) return null;
-    throw error;
-  }
+/** Says whether the job has the script of that id on loan. */
+export function borrows(job: Job, jobId: string): boolean {
+  const { lentBy, upload } = specOf(job);
+  return lentBy === jobId && upload !== null;
 }

@@ -8,8 +8,19 @@ export const QUEUE = "shelby";
 /** How often a job goes to another node after its node fell silent. */
 const MAX_RECOVERIES = 3;
 
-/** @param runAt time before which the job is offered to nobody; null is none */
-export function newJobOf(key: string | null, spec: JobSpec, runAt: number | null): NewJob {
+/** Label of jobs that wait for a script without an id of their creator's: who that is. */
+export const CREATOR_LABEL = "shelby.creator";
+
+/**
+ * @param runAt time before which the job is offered to nobody; null is none
+ * @param creator who may upload the script for another id; null is nobody
+ */
+export function newJobOf(
+  key: string | null,
+  spec: JobSpec,
+  runAt: number | null,
+  creator: string | null = null,
+): NewJob {
   return {
     dialect: "shelby",
     key,
@@ -21,7 +32,7 @@ export function newJobOf(key: string | null, spec: JobSpec, runAt: number | null
     task: null,
     priority: 0,
     resources: {},
-    labels: {},
+    labels: creator === null ? {} : { [CREATOR_LABEL]: creator },
     requires: {},
     dependsOn: [],
     maxAttempts: 1,

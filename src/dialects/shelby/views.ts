@@ -1,11 +1,11 @@
 /** What ShelbyCompute's front ends look at, as its answers and its live streams show it. */
-import { NotFoundError } from "../../domain/errors.ts";
 import type { Job, JobState } from "../../domain/job.ts";
 import type { Worker } from "../../domain/worker.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { FreshReads } from "../freshReads.ts";
 import { frontJob } from "./frontJob.ts";
 import { frontNode, isActive, isNode } from "./frontNode.ts";
+import { jobOrNull, refOf } from "./jobLookup.ts";
 import { listedJobs } from "./listedJobs.ts";
 import { type JobStatus, statusOf } from "./statuses.ts";
 import type { StrayScripts } from "./strayScripts.ts";
@@ -41,20 +41,20 @@ export class ShelbyViews {
     this.#dashboards = new FreshReads(() => this.#readDashboard());
   }
 
+  /** @throws NotFoundError for a job that is not one of this API */
+  ownJob(jobId: string): Promise<Job> {
+    return this.#options.engine.read.job(refOf(jobId));
+  }
+
   /**
-   * The job of that id, or one that has the script on loan which was uploaded for that id.
+   * For those who look: the job of that id, or else the one that has the script on loan which was uploaded for it.
    *
    * @throws NotFoundError for a job that is not one of this API
    */
   async findJob(jobId: string): Promise<Job> {
     const { engine, strays } = this.#options;
-    try {
-      return await engine.read.job({ dialect: "shelby", key: jobId });
-    } catch (error) {
-      const borrower = error instanceof NotFoundError ? await strays.borrower(jobId) : null;
-      if (borrower === null) throw error;
-      return borrower;
-    }
+    const job = (await jobOrNull(engine.read, refOf(jobId))) ?? (await strays.borrower(jobId));
+    return job ?? this.ownJob(jobId);
   }
 
   job(job: Job): ReturnType<typeof frontJob> {

@@ -9,6 +9,13 @@ import { rolesFor } from "./permissions.ts";
 import type { RateLimiter } from "./rateLimiter.ts";
 import { looksLikeToken, type TokenHolder, type Tokens } from "./tokens.ts";
 
+/** A request that passes with a token. */
+export interface TokenAdmission {
+  readonly role: Role;
+  /** Names who holds the token. */
+  readonly caller: string;
+}
+
 export class Gate {
   readonly #keys: Keys;
   readonly #tokens: Tokens;
@@ -31,7 +38,7 @@ export class Gate {
   }
 
   /**
-   * The role under which the request passes: at once for keys, later for tokens. Wrong keys count against their
+   * The role under which the request passes: at once for keys, later for tokens, with who that is. Wrong keys count against their
    * address, so that guessing is slow where there is a limit.
    *
    * @param urlToken a token from the address, where the request is of a sort that may carry one there
@@ -42,7 +49,7 @@ export class Gate {
     access: Access,
     addresses: AddressSource,
     urlToken: string | null = null,
-  ): Role | Promise<Role> {
+  ): Role | Promise<TokenAdmission> {
     if (access === "open") return "anonymous";
     const isKeyRequired = this.#isKeyRequired;
     const text = isKeyRequired || this.#limiter !== null ? keyOf(request.headers) : null;
@@ -68,7 +75,8 @@ export class Gate {
     addresses: AddressSource,
     urlToken: string | null,
   ): Promise<{ readonly role: Role; readonly mayGoOn: () => boolean }> {
-    const role = await this.admit(request, access, addresses, urlToken);
+    const admitted = await this.admit(request, access, addresses, urlToken);
+    const role = typeof admitted === "string" ? admitted : admitted.role;
     return { role, mayGoOn: await this.lasting(request, access, role, urlToken) };
   }
 
@@ -88,14 +96,11 @@ export class Gate {
     };
   }
 
-  /** Names who sent a request that was admitted, as limits count them. */
-  async caller(request: Request, addresses: AddressSource, urlToken: string | null): Promise<string> {
+  /** Names who sent a request that came without a token. */
+  callerOf(request: Request, addresses: AddressSource): string {
     const text = keyOf(request.headers);
     const key = text === null ? null : this.#keys.find(text);
-    if (key !== null) return `key ${key.id}`;
-    const token = text ?? urlToken;
-    if (token !== null && this.#isKeyRequired) return (await this.#tokens.check(token)).caller;
-    return `address ${callerAddress(request, addresses)}`;
+    return key === null ? `address ${callerAddress(request, addresses)}` : callerWith(bindingOf(key.digest));
   }
 
   async #bindingOf(request: Request, urlToken: string | null): Promise<string | null> {
@@ -111,7 +116,7 @@ export class Gate {
     request: Request,
     access: Access,
     addresses: AddressSource,
-  ): Promise<Role> {
+  ): Promise<TokenAdmission> {
     let holder: TokenHolder;
     try {
       if (!looksLikeToken(token)) {
@@ -124,7 +129,8 @@ export class Gate {
       throw error;
     }
     if (!holder.isOwn) this.#count(holder.caller, request, addresses);
-    return roleFor(access, holder.role);
+    const { role, binding, caller } = holder;
+    return { role: roleFor(access, role), caller: binding === null ? caller : callerWith(binding) };
   }
 
   /** @param caller null counts the address */
@@ -134,6 +140,11 @@ export class Gate {
     const retryAfterMs = this.#limiter.take(name, performance.now());
     if (retryAfterMs > 0) throw new RateLimitedError(this.#limiter.limitPerMinute, retryAfterMs);
   }
+}
+
+/** The same on every server, for a key as for its tokens. */
+function callerWith(binding: string): string {
+  return `key ${binding}`;
 }
 
 function roleFor(access: Access, role: KeyRole): Role {

@@ -196,8 +196,37 @@ open("output/deep/b.txt", "w").write("bb")
     expect(output).toContain(`404 from ${url}; the script does not speak of a dataset, and runs without it`);
     expect(output).toEndWith("hello\n");
     const [record] = await provenanceOf(yard, job);
-    const none = { source: null, sha256: null, bytes: null, verified: false };
+    const none = { source: null, sha256: null, bytes: null, verified: false, fault: `404 from ${url}` };
     expect(record).toMatchObject({ outcome: "succeeded", inputs: { dataset: { name: "d", ...none } } });
+  });
+
+  test("without its dataset sees no piece of it; a server that answers and fails is no reason to do without", async () => {
+    await using yard = await scriptYard();
+    await yard.agent({ downloadFirstPauseMs: 1, downloadMaxTries: 2 });
+    let answers = 0;
+    using pieces = Bun.listen({
+      ...{ hostname: "127.0.0.1", port: 0 },
+      socket: {
+        data(socket) {
+          const isFirst = answers++ === 0;
+          const head = isFirst ? "200 OK\r\ncontent-length: 1000" : "404 Not Found\r\ncontent-length: 0";
+          socket.end(`HTTP/1.1 ${head}\r\n\r\n${isFirst ? "x".repeat(160) : ""}`);
+        },
+      },
+    });
+    const dataset = (port: number) => ({ name: "d", url: `http://127.0.0.1:${port}/iris.csv`, hash: null });
+    const listing = "import os\nprint([file for _, _, files in os.walk('.') for file in files])";
+    const job = await yard.run(listing, { dataset: dataset(pieces.port) });
+    expect([job.state, job.error, answers]).toEqual(["succeeded", null, 2]);
+    expect(await yard.output(job)).toEndWith("['train.py']\n");
+
+    using busy = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => new Response("", { status: 503 }),
+    });
+    const failed = await yard.run(listing, { dataset: dataset(busy.port ?? 0) });
+    expect([failed.state, failed.error]).toEqual(["failed", expect.stringContaining("503 from")]);
   });
 
   test("sees nested entry points, its own folder, and none of the agent's secrets", async () => {

@@ -93,8 +93,8 @@ test("each event is one line; the end says the status", async () => {
   await server.finish("j");
   const events = await stream.take(100);
   expect(stream.lines).toEqual(["one", "<b>two</b>", "three"]);
-  expect(events.at(-1)).toEqual({ id: "end", event: "end", data: { status: "finished" } as never });
-  await using again = await Events.open(server, "j", "end");
+  expect(events.at(-1)).toEqual({ id: "1-end", event: "end", data: { status: "finished" } as never });
+  await using again = await Events.open(server, "j", "1-end");
   expect(again.response.status).toBe(204);
 });
 
@@ -130,13 +130,13 @@ test("Last-Event-ID goes on after that line, also while others follow, after a p
   await later.take(40);
   expect(later.lines.at(-1)).toBe("after all");
   // A point that this log never had: of another job that was called the same.
-  await using beyond = await Events.open(server, "j", "9000000000-1");
+  await using beyond = await Events.open(server, "j", "1-9000000000-1");
   await beyond.take(61);
   expect(beyond.lines).toEqual([...numbered(0, 60), "after all"]);
   expect(server.faults).toEqual([]);
 });
 
-test.each(["x", "", "1", "-", "99999999999999999999-1"])(
+test.each(["x", "", "1", "-", "1-99999999999999999999-1", "2-900-1", "2-end"])(
   "a Last-Event-ID of no use (%j) begins anew",
   async (id) => {
     await using server = await startLive();

@@ -40,8 +40,10 @@ test("the document's flow: the job gets the script, after its grace, and answers
     "hello",
   ]);
   expect((await shelby.get("/api/frontend/jobs/job-123")).body).toMatchObject({ jobId, status: "finished" });
-  expect((await shelby.post("/api/frontend/jobs/job-123/restart")).body.jobId).toBe(jobId);
-  expect((await shelby.delete("/api/frontend/jobs/job-123")).body.jobId).toBe(jobId);
+  // The id shows the job; what is done to a job is done under its own.
+  expect((await shelby.post("/api/frontend/jobs/job-123/restart")).json).toEqual(MISSING);
+  expect((await shelby.delete("/api/frontend/jobs/job-123")).json).toEqual(MISSING);
+  await shelby.delete(`/api/frontend/jobs/${jobId}`);
   for (const id of [jobId, "job-123"]) {
     expect((await shelby.get(`/api/frontend/jobs/${id}`)).json).toEqual(MISSING);
   }
@@ -71,9 +73,60 @@ test("a job that is created under that id takes its script back", async () => {
   expect(await scriptOf(shelby, jobId)).toBe("");
   expect(await idBehind(shelby, "late")).toBe("late");
   expect(await shelby.poll("n")).toBe("late");
-  // It goes on waiting, and may be meant by the next.
+  // It goes on waiting for its own script, and gets no other: a stream of others would keep it waiting for ever.
   await upload(shelby, "next", "next's");
-  expect(await scriptOf(shelby, jobId)).toBe("next's");
+  expect(await scriptOf(shelby, jobId)).toBe("");
+  await upload(shelby, jobId, "own");
+  expect(await scriptOf(shelby, jobId)).toBe("own");
+});
+
+test("who uploads first and creates then has the whole grace in between", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 1_000, offerMs: 0 } });
+  const jobId = await create(shelby);
+  const { runAt } = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
+  await Bun.sleep(20);
+  await upload(shelby, "late", "late's");
+  const lent = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
+  expect(lent.runAt).toBeGreaterThan(Number(runAt));
+  // Also from one that is ready, as long as nobody has it.
+  await until(async () => (await shelby.poll("n")) === jobId, "the job is offered");
+  await create(shelby, { jobId: "late" });
+  expect([await scriptOf(shelby, jobId), await scriptOf(shelby, "late")]).toEqual(["", "late's"]);
+});
+
+test("a script that is uploaded again replaces the one on loan while its job waits, and no longer", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 300, offerMs: 0 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "job-123", "one");
+  await upload(shelby, "job-123", "two");
+  expect(await scriptOf(shelby, jobId)).toBe("two");
+  await until(async () => (await shelby.poll("n")) === jobId, "the job is offered");
+  await upload(shelby, "job-123", "three");
+  await create(shelby, { jobId: "job-123" });
+  expect([await scriptOf(shelby, jobId), await scriptOf(shelby, "job-123")]).toEqual(["two", "three"]);
+});
+
+test("the job's own script is never lost to one on loan that comes at the same moment", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const scripts = [];
+  for (let round = 0; round < 40; round++) {
+    const jobId = await create(shelby);
+    await upload(shelby, `stray-${round}`, "first");
+    await Promise.all([upload(shelby, jobId, "own"), upload(shelby, `stray-${round}`, "second")]);
+    scripts.push(await scriptOf(shelby, jobId));
+  }
+  expect(new Set(scripts)).toEqual(new Set(["own"]));
+});
+
+test("jobs and scripts of one id that come at the same moment as a loan find each other, and the loan ends", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  for (let round = 0; round < 40; round++) {
+    const bare = await create(shelby);
+    const id = `own-${round}`;
+    await Promise.all([upload(shelby, id, "its"), create(shelby, { jobId: id })]);
+    expect([await scriptOf(shelby, id), await scriptOf(shelby, bare)]).toEqual(["its", ""]);
+    await upload(shelby, bare, "done");
+  }
 });
 
 test("a job that began with it keeps it, also when its id gets a job of its own", async () => {
@@ -84,6 +137,20 @@ test("a job that began with it keeps it, also when its id gets a job of its own"
   await create(shelby, { jobId: "late" });
   expect([await scriptOf(shelby, jobId), await scriptOf(shelby, "late")]).toEqual(["late's", "late's"]);
   expect([await idBehind(shelby, jobId), await idBehind(shelby, "late")]).toEqual([jobId, "late"]);
+});
+
+test("a script that was of use already does not hurry the job that is created under its id later", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 1_000, offerMs: 0 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "job-123", "old");
+  await until(async () => (await shelby.ack("n", jobId)).status === 200, "the job can be taken");
+  await shelby.finish("n", jobId);
+  // Somebody follows the documentation now: the job, and then its script.
+  await create(shelby, { jobId: "job-123" });
+  expect(await shelby.poll("n")).toBe(null);
+  await upload(shelby, "job-123", "new");
+  expect(await shelby.poll("n")).toBe("job-123");
+  expect(await scriptOf(shelby, "job-123")).toBe("new");
 });
 
 test("of several jobs that wait for a script none is taken for meant", async () => {
@@ -103,7 +170,7 @@ test("the flow again: each job gets the script of its own time, and the id is th
   await upload(shelby, "job-123", "two");
   expect([await scriptOf(shelby, first), await scriptOf(shelby, second)]).toEqual(["one", "two"]);
   expect(await idBehind(shelby, "job-123")).toBe(second);
-  // Uploading again replaces it as long as the job is pending.
+  // Uploading again replaces it.
   await upload(shelby, "job-123", "three");
   expect([await scriptOf(shelby, first), await scriptOf(shelby, second)]).toEqual(["one", "three"]);
 });
@@ -129,7 +196,8 @@ test("a script of somebody else is not taken", async () => {
     access: { configuredKeys: keys },
   });
   const as = async (key: string, path: string, body: object) => {
-    const headers = { "content-type": "application/json", "x-api-key": key };
+    const credential = key.includes(".") ? { authorization: `Bearer ${key}` } : { "x-api-key": key };
+    const headers = { "content-type": "application/json", ...credential };
     return (
       await fetch(`${shelby.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) })
     ).json();
@@ -139,11 +207,30 @@ test("a script of somebody else is not taken", async () => {
     const job = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
     return job.spec.script;
   };
+  await as("b", "/api/jobs/create", { datasetName: "b's" });
   await as("b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
   expect(await script()).toBe(null);
   const { token } = await as("a", "/v1/tokens", {});
   await as(token, "/api/jobs/upload-script", { jobId: "job-123", script: "a's" });
   expect(await script()).toMatchObject({ bytes: 3 });
+});
+
+test("many jobs of others that wait for their scripts, with much in them, do not stand in the way", async () => {
+  const configuredKeys = ["a", "b"].map((key) => ({ role: "submit" as const, key }));
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 }, access: { configuredKeys } });
+  const as = async (key: string, path: string, body: object) => {
+    const headers = { "content-type": "application/json", "x-api-key": key };
+    const request = { method: "POST", headers, body: JSON.stringify(body) };
+    return (await fetch(`${shelby.url}${path}`, request)).json();
+  };
+  const meta = { note: "x".repeat(200_000) };
+  for (let n = 0; n < 300; n++) await as("a", "/api/jobs/create", { datasetName: "d", meta });
+  const { jobId } = await as("b", "/api/jobs/create", { datasetName: "d" });
+  const startedMs = performance.now();
+  await as("b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
+  expect(performance.now() - startedMs).toBeLessThan(100);
+  const { spec } = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
+  expect(spec.lentBy).toBe("job-123");
 });
 
 test("those who follow the log of that id follow the job's, until the id has a job of its own", async () => {

@@ -1,4 +1,5 @@
 /** A log as Server-Sent Events: one event for each line. */
+import type { Job } from "../../../domain/job.ts";
 import type { LiveRequest } from "../../route.ts";
 import { CLOSE } from "../../socket.ts";
 import type { Message } from "./channel.ts";
@@ -9,18 +10,24 @@ import type { LogLine } from "./logLines.ts";
 /** What may wait in memory for one reader. */
 const BUFFER_CHARACTERS = 64 * 1024;
 /** Id of the last event: who comes back with it has all. */
-export const END_ID = "end";
+export function endIdOf(job: Pick<Job, "id">): string {
+  return `${job.id}-end`;
+}
 
-/** Where the reader with that `Last-Event-ID` goes on; null begins anew. */
-export function readLastEventId(text: string | undefined): LogPoint | null {
-  const match = /^(\d{1,16})-(\d{1,9})$/.exec(text ?? "");
-  const place = Number(match?.[1]);
-  return match !== null && Number.isSafeInteger(place) ? { place, index: Number(match[2]) } : null;
+/**
+ * Where the reader with that `Last-Event-ID` goes on. Null begins anew, also where the event was one of another job,
+ * which had that key before.
+ */
+export function readLastEventId(text: string | undefined, job: Pick<Job, "id">): LogPoint | null {
+  const match = /^(\d{1,16})-(\d{1,16})-(\d{1,9})$/.exec(text ?? "");
+  const place = Number(match?.[2]);
+  if (match === null || Number(match[1]) !== job.id || !Number.isSafeInteger(place)) return null;
+  return { place, index: Number(match[3]) };
 }
 
 export interface LogEventsOptions {
   readonly hubs: LogHubs;
-  readonly jobId: string;
+  readonly job: Pick<Job, "id" | "key">;
   readonly from: LogPoint | null;
   readonly live: LiveRequest;
   readonly keepAliveMs: number;
@@ -28,8 +35,8 @@ export interface LogEventsOptions {
 
 /** The body of the answer; begins with the last lines, or after `from`. */
 export function logEvents(options: LogEventsOptions): ReadableStream<Uint8Array> {
-  const { hubs, jobId, from, live, keepAliveMs } = options;
-  const follower = new EventFollower(jobId, from);
+  const { hubs, job, from, live, keepAliveMs } = options;
+  const follower = new EventFollower(job, from);
   const encoder = new TextEncoder();
   const timer = setInterval(() => follower.keepAlive(), keepAliveMs);
   timer.unref();
@@ -40,7 +47,7 @@ export function logEvents(options: LogEventsOptions): ReadableStream<Uint8Array>
   const end = () => follower.end(CLOSE.goingAway, "the stream ends here: come back");
   live.signal.addEventListener("abort", end);
   if (live.signal.aborted) end();
-  void join(hubs, jobId, follower);
+  void join(hubs, job.key, follower);
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -65,7 +72,7 @@ async function join(hubs: LogHubs, jobId: string, follower: EventFollower): Prom
 
 class EventFollower implements LogFollower {
   readonly from: LogPoint | null;
-  readonly #jobId: string;
+  readonly #job: LogEventsOptions["job"];
   /** The last line made into an event: others are skipped that come again. */
   #last: LogPoint;
   /** Lines to be told before what the stream brings. */
@@ -78,8 +85,8 @@ class EventFollower implements LogFollower {
   onRoom: (() => void) | null = null;
   onEnd: (() => void) | null = null;
 
-  constructor(jobId: string, from: LogPoint | null) {
-    this.#jobId = jobId;
+  constructor(job: LogEventsOptions["job"], from: LogPoint | null) {
+    this.#job = job;
     this.from = from;
     this.#last = from ?? { place: 0, index: 0 };
   }
@@ -158,11 +165,14 @@ class EventFollower implements LogFollower {
 
   /** Empty for a line that was told before. */
   #eventOf(entry: LogEntry): string {
-    if (!("place" in entry)) return `id: ${END_ID}\nevent: end\ndata: ${JSON.stringify(entry)}\n\n`;
+    if (!("place" in entry))
+      return `id: ${endIdOf(this.#job)}\nevent: end\ndata: ${JSON.stringify(entry)}\n\n`;
     const { place, index, line, timestamp } = entry;
     const isKnown = place < this.#last.place || (place === this.#last.place && index <= this.#last.index);
     if (isKnown) return "";
     this.#last = { place, index };
-    return `id: ${place}-${index}\ndata: ${JSON.stringify({ jobId: this.#jobId, line, ts: timestamp })}\n\n`;
+    const { id, key } = this.#job;
+    const data = JSON.stringify({ jobId: key, line, ts: timestamp });
+    return `id: ${id}-${place}-${index}\ndata: ${data}\n\n`;
   }
 }

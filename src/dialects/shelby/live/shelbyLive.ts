@@ -14,7 +14,7 @@ import { errors } from "../schemas.ts";
 import { readAfter } from "./after.ts";
 import { type ChangeFollower, ChangeHub, type ChangeSource } from "./changeHub.ts";
 import { DashboardSource } from "./dashboardSource.ts";
-import { END_ID, logEvents, readLastEventId } from "./eventStream.ts";
+import { endIdOf, logEvents, readLastEventId } from "./eventStream.ts";
 import { KeptBytes } from "./keptBytes.ts";
 import { DEFAULT_LIVE_LIMITS, type LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
@@ -170,15 +170,12 @@ function streamLogs(hubs: LogHubs, views: LiveViews, limits: LiveLimits): Route 
       const job = await views.findJob(params.job_id);
       const lastId = headers["last-event-id"];
       // A browser comes back by itself until it is told not to.
-      if (lastId === END_ID && isFinal(job.state)) return new Response(null, { status: 204 });
+      if (lastId === endIdOf(job) && isFinal(job.state)) return new Response(null, { status: 204 });
       // A stream whose reader only wants the headers would never be read, nor ended.
       if (call.request.method === "HEAD") return new Response(null, EVENTS);
-      const from = readLastEventId(lastId);
+      const from = readLastEventId(lastId, job);
       const live = call.stream();
-      return new Response(
-        logEvents({ hubs, jobId: job.key, from, live, keepAliveMs: limits.keepAliveMs }),
-        EVENTS,
-      );
+      return new Response(logEvents({ hubs, job, from, live, keepAliveMs: limits.keepAliveMs }), EVENTS);
     },
   });
 }

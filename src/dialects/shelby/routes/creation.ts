@@ -39,25 +39,23 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       },
       handler: async ({ body, call }) => {
         const key = body.jobId === undefined || body.jobId === "" ? null : body.jobId;
-        const upload = key === null ? null : await scripts.waitingFor(key);
+        const found = key === null ? null : await scripts.fetchFor(key);
         const spec = {
           datasetName: body.datasetName,
           datasetUrl: body.datasetUrl ?? null,
           datasetHash: body.datasetHash ?? null,
           runtimeMinutesEstimate: body.runtimeMinutesEstimate ?? DEFAULT_MINUTES,
           meta: body.meta ?? {},
-          creator: key === null ? await creatorOf(call) : null,
-          upload,
+          upload: found?.upload ?? null,
+          lentBy: null,
         };
-        const runAt = upload === null ? Date.now() + settings.scriptGraceMs : null;
-        const { jobs } = await submit(engine, newJobOf(key, spec, runAt));
+        const creator = key === null ? creatorOf(call) : null;
+        const isReady = found !== null && !found.wasUsed;
+        const runAt = isReady ? null : Date.now() + settings.scriptGraceMs;
+        const { jobs } = await submit(engine, newJobOf(key, spec, runAt, creator));
         const [job] = jobs;
         if (job === undefined) throw new Error("the engine answered without the job");
-        if (key !== null) {
-          if (upload !== null) await scripts.settled(key);
-          // It may have come meanwhile, from somebody who did not see the job yet.
-          else await scripts.bindWaiting(key);
-        }
+        if (key !== null) await scripts.settle(job);
         return ok({ status: "ok", jobId: job.key });
       },
     }),
@@ -67,7 +65,7 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       path: "/api/jobs/upload-script",
       summary: "Upload a job's script, before or after the job is created",
       description:
-        "Replaces an earlier one as long as the job is pending. Under an id that no job has it is also given to the one job that the same caller just created without an id, if that has none by the end of its short time.",
+        "Replaces an earlier one as long as the job is pending. Under an id that no job has it is lent to the job that the same caller created without an id, where one such job waits for its script.",
       tags: TAGS,
       body: schema.upload,
       responses: {
@@ -83,19 +81,16 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
               ? DEFAULT_ENTRYPOINT
               : entrypoint,
         };
-        await scripts.upload(jobId, script, rest, () => creatorOf(call));
+        await scripts.upload(jobId, script, rest, creatorOf(call));
         return ok({ status: "ok", message: "Script uploaded successfully", jobId });
       },
     }),
   ];
 }
 
-/** Names a caller in a job's spec, where people look, without telling an address. */
-async function creatorOf(call: Call): Promise<string> {
-  return createHash("sha256")
-    .update(await call.caller())
-    .digest("hex")
-    .slice(0, 32);
+/** Names a caller among the labels of a job, by the same few characters for a key as for an address. */
+function creatorOf(call: Call): string {
+  return createHash("sha256").update(call.caller()).digest("hex").slice(0, 32);
 }
 
 async function submit(engine: Engine, job: ReturnType<typeof newJobOf>) {

@@ -12,8 +12,8 @@ import { lastLines } from "../lastLines.ts";
 import { listedJobs } from "../listedJobs.ts";
 import { RefusedError } from "../refusals.ts";
 import * as schema from "../schemas.ts";
+import type { Scripts } from "../scripts.ts";
 import { JOB_STATUSES, statesOf, statusOf } from "../statuses.ts";
-import type { StrayScripts } from "../strayScripts.ts";
 import { unixSeconds } from "../unixSeconds.ts";
 import type { ShelbyViews } from "../views.ts";
 
@@ -30,7 +30,7 @@ const MAX_SAMPLES = 10_000;
 export interface JobRoutesOptions {
   readonly engine: Engine;
   readonly views: ShelbyViews;
-  readonly strays: StrayScripts;
+  readonly scripts: Scripts;
 }
 
 const status = z
@@ -41,7 +41,7 @@ const status = z
   )
   .meta({ override: { type: "string", enum: [...JOB_STATUSES] } });
 
-export function jobRoutes({ engine, views, strays }: JobRoutesOptions): Route[] {
+export function jobRoutes({ engine, views, scripts }: JobRoutesOptions): Route[] {
   return [
     ...fastApiRoute({
       id: "shelbyListJobs",
@@ -94,11 +94,10 @@ export function jobRoutes({ engine, views, strays }: JobRoutesOptions): Route[] 
         ...schema.errors(404, 503),
       },
       handler: async ({ params }) => {
-        const { id, key } = await views.findJob(params.job_id);
-        await engine.remove(id, { force: true });
-        // Also one that the job had on loan under another id.
-        await strays.forget(params.job_id);
-        return ok({ status: "ok", message: "Job deleted successfully", jobId: key });
+        const job = await views.ownJob(params.job_id);
+        await engine.remove(job.id, { force: true });
+        await scripts.forgetFor(job);
+        return ok({ status: "ok", message: "Job deleted successfully", jobId: job.key });
       },
     }),
     ...fastApiRoute({
@@ -116,7 +115,7 @@ export function jobRoutes({ engine, views, strays }: JobRoutesOptions): Route[] 
         ...schema.errors(400, 404, 503),
       },
       handler: async ({ params }) => {
-        const job = await views.findJob(params.job_id);
+        const job = await views.ownJob(params.job_id);
         try {
           await engine.retry(job.id);
         } catch (error) {

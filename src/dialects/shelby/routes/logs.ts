@@ -24,7 +24,7 @@ export function logRoutes({
   readonly engine: Engine;
   readonly views: ShelbyViews;
 }): Route[] {
-  const ids = new RememberedIds(async (key) => (await engine.read.job({ dialect: "shelby", key })).id);
+  const ids = new RememberedIds(async (jobId) => (await views.ownJob(jobId)).id);
 
   return [
     ...fastApiRoute({

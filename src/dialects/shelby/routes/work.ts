@@ -21,6 +21,7 @@ import type { ShelbySettings } from "../shelbySettings.ts";
 import { isSignatureOf } from "../signature.ts";
 import { statusOf } from "../statuses.ts";
 import { unixSeconds } from "../unixSeconds.ts";
+import type { ShelbyViews } from "../views.ts";
 
 const TAGS = ["shelbycompute: agents"];
 
@@ -32,15 +33,14 @@ const MAX_ERROR_CHARACTERS = 4_000;
 
 export interface WorkRoutesOptions {
   readonly engine: Engine;
+  readonly views: Pick<ShelbyViews, "ownJob">;
   readonly nodes: Nodes;
   readonly scripts: Scripts;
   readonly settings: ShelbySettings;
 }
 
-export function workRoutes({ engine, nodes, scripts, settings }: WorkRoutesOptions): Route[] {
+export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRoutesOptions): Route[] {
   const offers = new Offers(settings);
-  /** What agents do they do to a job under its own id. */
-  const findJob = (jobId: string): Promise<Job> => engine.read.job({ dialect: "shelby", key: jobId });
   /** Pending jobs, oldest first: one reading for all who poll at the same moment. */
   const pages = new FreshReads((page: string) => {
     const [limit = "", after = ""] = page.split("/");
@@ -112,7 +112,7 @@ export function workRoutes({ engine, nodes, scripts, settings }: WorkRoutesOptio
       },
       handler: async ({ body }) => {
         const { nodeId, jobId } = body;
-        const { id } = await findJob(jobId);
+        const { id } = await views.ownJob(jobId);
         await checkSignature(nodeId, jobId, given(body.signature));
         await nodes.heard(nodeId);
         const taken = await take(engine, id, nodeId, settings.nodeTimeoutMs);
@@ -134,7 +134,7 @@ export function workRoutes({ engine, nodes, scripts, settings }: WorkRoutesOptio
         ...schema.errors(404, 422, 503),
       },
       handler: async ({ query }) => {
-        const { upload } = specOf(await findJob(query.jobId));
+        const { upload } = specOf(await views.ownJob(query.jobId));
         if (upload === null) return ok({ script: "", requirements: "", entrypoint: DEFAULT_ENTRYPOINT });
         const { requirements, entrypoint } = upload;
         return ok({ script: await scripts.text(upload.script), requirements, entrypoint });
@@ -154,7 +154,7 @@ export function workRoutes({ engine, nodes, scripts, settings }: WorkRoutesOptio
       },
       handler: async ({ body }) => {
         const { nodeId, jobId, cpu_percent, ram_percent, gpu_percent, ts } = body;
-        const job = await findJob(jobId);
+        const job = await views.ownJob(jobId);
         const data = {
           ...{ nodeId, jobId, cpu_percent, ram_percent, ts },
           ...(gpu_percent === undefined || gpu_percent === null ? {} : { gpu_percent }),
@@ -185,7 +185,7 @@ export function workRoutes({ engine, nodes, scripts, settings }: WorkRoutesOptio
       },
       handler: async ({ body }) => {
         const { nodeId, jobId, ...outcome } = body;
-        const job = await findJob(jobId);
+        const job = await views.ownJob(jobId);
         if (job.workerId !== nodeId || statusOf(job.state) === "pending") throw notTheirs();
         const error = errorOf(outcome.metadata);
         const record = { jobId, nodeId, ...outcome, ts: unixSeconds(Date.now()) };
