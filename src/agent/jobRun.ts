@@ -13,6 +13,7 @@ import { runStep } from "./jobStep.ts";
 import type { Journal } from "./journal.ts";
 import type { LogShipper } from "./logShipper.ts";
 import { JobFault, type Launch, type RunContext, type Runner } from "./runner.ts";
+import { attemptOf, type EndedJob, endText, resultOfEnd, resultOfProcess } from "./runResult.ts";
 import type { Grant } from "./slots.ts";
 import { MachineBusyError } from "./spawnFault.ts";
 import { type EndReason, type ProcessEnd, SupervisedProcess } from "./supervisedProcess.ts";
@@ -86,6 +87,10 @@ export class JobRun {
     this.#context = this.#newContext();
   }
 
+  get #ended(): EndedJob {
+    return { job: this.job, workspaceLimitMb: this.#services.workspaceWatch?.limitMb ?? null };
+  }
+
   /** What the job has of the machine. */
   get grant(): Grant {
     return this.#grant;
@@ -142,7 +147,7 @@ export class JobRun {
     }
     if (this.#isOver) return;
     this.#earlyEnd ??= reason;
-    this.#abort?.abort(new Error(this.#endText(this.#earlyEnd)));
+    this.#abort?.abort(new Error(endText(this.#ended, this.#earlyEnd)));
     if (this.#prepared !== null) this.#endEarly(this.#earlyEnd);
   }
 
@@ -181,8 +186,8 @@ export class JobRun {
     this.#launched ??= this.#prepared;
     this.#prepared = null;
     if (reason === "leaseLost") this.#log?.discard();
-    else this.#log?.note(`[yardmaster: ${this.#endText(reason)}]`);
-    const result = this.#endResult(reason);
+    else this.#log?.note(`[yardmaster: ${endText(this.#ended, reason)}]`);
+    const result = resultOfEnd(this.#ended, reason);
     const extras = result?.outcome === "failed" && fault instanceof JobFault ? fault.extras : {};
     this.#freeAndFinish(result === null ? null : { ...result, ...extras });
   }
@@ -298,8 +303,8 @@ export class JobRun {
   #onEnd(end: ProcessEnd): void {
     // What a job wrote after its lease was lost belongs to nobody; a cancelled job's last words are still sent.
     if (end.reason === "leaseLost") this.#log?.discard();
-    else if (end.reason !== null) this.#openLog().note(`[yardmaster: ${this.#endText(end.reason)}]`);
-    const ended = this.#resultOf(end);
+    else if (end.reason !== null) this.#openLog().note(`[yardmaster: ${endText(this.#ended, end.reason)}]`);
+    const ended = resultOfProcess(this.#ended, end, this.#startedAtMs);
     const result = ended === null ? null : { ...ended, ...this.#cutOutputs() };
     const { collect } = this.#runner;
     const settle = this.#launched?.settle;
@@ -325,58 +330,11 @@ export class JobRun {
     const finish = (settled: JobResult): void => {
       const reason = this.#earlyEnd === before ? null : this.#earlyEnd;
       if (reason === "leaseLost") this.#log?.discard();
-      this.#finish(reason === null ? settled : this.#endResult(reason));
+      this.#finish(reason === null ? settled : resultOfEnd(this.#ended, reason));
     };
     Promise.resolve()
       .then(() => settle(result, end))
       .then(finish, (error) => finish({ ...result, outcome: "failed", error: errorText(error) }));
-  }
-
-  #resultOf(end: ProcessEnd): JobResult | null {
-    if (end.reason !== null && !isFailure(end.reason)) {
-      return this.#endResult(end.reason);
-    }
-    const startedAt =
-      this.#startedAtMs === null ? {} : { startedAt: new Date(this.#startedAtMs).toISOString() };
-    // Executr's own executors report a signal so, and its clients look for that.
-    const isExecutrSignal = end.signal !== null && this.job.dialect === "executr";
-    const exitCode = isExecutrSignal ? -1 : end.exitCode;
-    const shared = { ...attemptOf(this.job), exitCode, ...startedAt };
-    // The confinement knows the limit of CPU time, and says it.
-    const ended = end.reason === null ? null : this.#endText(end.reason);
-    const limit = end.reason === "cpuLimit" ? (end.error ?? ended) : (ended ?? end.error);
-    if (limit !== null) return { ...shared, outcome: "failed", error: limit };
-    if (end.exitCode === 0 && end.signal === null) return { ...shared, outcome: "succeeded" };
-    const error =
-      end.signal === null
-        ? `the program ended with exit code ${end.exitCode}`
-        : `the program was ended by signal ${end.signal}`;
-    return { ...shared, outcome: "failed", error };
-  }
-
-  /** What is reported of a job that the agent ended; null where the server wants no report. */
-  #endResult(reason: EndReason): JobResult | null {
-    if (reason === "agentStopped") return { ...attemptOf(this.job), outcome: "released" };
-    return isFailure(reason)
-      ? { ...attemptOf(this.job), outcome: "failed", error: this.#endText(reason) }
-      : null;
-  }
-
-  #endText(reason: EndReason): string {
-    switch (reason) {
-      case "timeLimit":
-        return `time limit of ${this.job.timeoutMs} ms reached`;
-      case "cpuLimit":
-        return "the limit of its CPU time is reached";
-      case "workspaceLimit":
-        return `the workspace held more than its ${this.#services.workspaceWatch?.limitMb} MiB (workspace-limit-mb)`;
-      case "cancelled":
-        return "cancelled";
-      case "leaseLost":
-        return "the lease was lost";
-      case "agentStopped":
-        return "the agent was stopped; the job goes back to the queue";
-    }
   }
 
   /** The result is noted before it is offered, and offered when the output is with the server. */
@@ -400,13 +358,4 @@ export class JobRun {
       log.flush();
     }
   }
-}
-
-function attemptOf({ id, attempt }: ClaimedJob): { id: number; attempt: number } {
-  return { id, attempt };
-}
-
-/** The job's own doing: it is reported. */
-function isFailure(reason: EndReason): boolean {
-  return reason === "timeLimit" || reason === "cpuLimit" || reason === "workspaceLimit";
 }
