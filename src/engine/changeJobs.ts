@@ -29,7 +29,7 @@ export const cancelJobs: Handler<"cancel"> = (context, requests) =>
   });
 
 export const retryJobs: Handler<"retry"> = (context, requests) =>
-  each<"retry">(requests, async ({ job: ref }) => {
+  each<"retry">(requests, async ({ job: ref, runAt }) => {
     const job = await findControl(context, ref);
     if (!isFinal(job.state)) {
       throw new ConflictError(`job ${job.id} is ${job.state}; only a job that is final can be retried`, {
@@ -40,6 +40,7 @@ export const retryJobs: Handler<"retry"> = (context, requests) =>
     }
     await keepLastAttempt(context, job);
     reset(job);
+    job.runAt = runAt;
     context.ledger.setResult(job, null);
     context.ledger.move(job, pendingState(job, context.now), "retried", "retried by the user");
     return whole(context, job.id);

@@ -41,7 +41,7 @@ export interface CommandTypes {
   addRecords: { request: AddRecordsRequest; answer: number };
   putDocuments: { request: { documents: readonly DocumentChange[] }; answer: null };
   cancel: { request: { job: JobRef; reason: string | null; onlyPending: boolean }; answer: Job };
-  retry: { request: { job: JobRef }; answer: Job };
+  retry: { request: { job: JobRef; runAt: number | null }; answer: Job };
   edit: { request: { job: JobRef; change: JobEdit }; answer: Job };
   remove: { request: { job: JobRef; force: boolean }; answer: null };
   /** Deletes some; zero when none is left. */

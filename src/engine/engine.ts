@@ -259,7 +259,13 @@ export interface Engine {
    * @throws ConflictError when the job is final
    */
   cancel(job: JobRef, reason: string | null, options?: { readonly onlyPending: boolean }): Promise<Job>;
-  retry(job: JobRef): Promise<Job>;
+  /**
+   * Runs a job again that is final.
+   *
+   * @param options `runAt` is a time before which it is not to be started.
+   * @throws ConflictError when the job is not final
+   */
+  retry(job: JobRef, options?: { readonly runAt: number }): Promise<Job>;
   /** @throws InvalidInputError, ConflictError, NotFoundError */
   edit(job: JobRef, change: JobEdit): Promise<Job>;
   /** Deletes the job with its log and history. Refused while a worker holds it, unless `force` is given. */

@@ -193,8 +193,8 @@ export class LocalEngine implements Engine {
     return this.#run("cancel", { job, reason, onlyPending: options?.onlyPending ?? false });
   }
 
-  retry(job: number | string) {
-    return this.#run("retry", { job });
+  retry(job: number | string, options?: { readonly runAt: number }) {
+    return this.#run("retry", { job, runAt: options?.runAt ?? null });
   }
 
   edit(job: number | string, change: JobEdit) {

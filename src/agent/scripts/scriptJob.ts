@@ -30,7 +30,7 @@ export function readScriptJob({ spec }: Pick<ClaimedJob, "spec">): ScriptJob {
   const { script } = spec;
   if (script === undefined || script === null) {
     throw new JobFault(
-      "no script was uploaded for this job in time: upload the script first, then create its job under the same id",
+      "no script was uploaded for this job in time: restart it and upload the script under its id at once, or upload first and create the job then",
     );
   }
   const sha256 = isObject(script) ? script.sha256 : null;

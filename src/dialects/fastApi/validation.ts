@@ -69,6 +69,7 @@ function wording(issue: ZodIssue, value: unknown): { type: string; msg: string }
   switch (issue.code) {
     case "invalid_type":
       if (value === null) return { type: "type_error.none.not_allowed", msg: "none is not an allowed value" };
+      if (issue.message === FLOAT.msg) return FLOAT;
       return WORDS_OF_TYPES[issue.expected] ?? { type: "type_error", msg: `${issue.expected} expected` };
     case "too_small":
       return bound(issue.origin, "not_ge", "min", Number(issue.minimum));
@@ -86,6 +87,8 @@ function wording(issue: ZodIssue, value: unknown): { type: string; msg: string }
   }
 }
 
+/** Told where a schema says it of itself: a number that is no integer is not told from one that is. */
+export const FLOAT = { type: "type_error.float", msg: "value is not a valid float" };
 const INTEGER = { type: "type_error.integer", msg: "value is not a valid integer" };
 const DICT = { type: "type_error.dict", msg: "value is not a valid dict" };
 

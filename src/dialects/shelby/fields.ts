@@ -1,6 +1,7 @@
 /** The fields that ShelbyCompute's schemas share, each with its bounds in one place. */
 import { z } from "zod";
 import type { JsonObject } from "../../domain/job.ts";
+import { FLOAT } from "../fastApi/validation.ts";
 
 const MAX_ID_CHARACTERS = 200;
 
@@ -43,7 +44,7 @@ export function integer(minimum: number, maximum: number): z.ZodType<number> {
 /** A number; as digits in a text too. */
 export function number(minimum: number, maximum: number): z.ZodType<number> {
   return z
-    .preprocess(fromDigits, z.number().min(minimum).max(maximum))
+    .preprocess(fromDigits, z.number(FLOAT.msg).min(minimum).max(maximum))
     .meta({ override: { type: "number", minimum, maximum } });
 }
 

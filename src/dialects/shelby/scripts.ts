@@ -1,5 +1,6 @@
 /** Uploaded scripts. The text lies among the artifacts; the job's spec names it. */
 import { createHash } from "node:crypto";
+import { canonicalJson } from "../../domain/canonicalJson.ts";
 import { ConflictError, NotFoundError, StoreUnavailableError } from "../../domain/errors.ts";
 import type { Job, JobState } from "../../domain/job.ts";
 import type { Engine, JobEdit } from "../../engine/engine.ts";
@@ -19,8 +20,8 @@ export interface ScriptsOptions {
   readonly graceMs: number;
 }
 
-/** Jobs of one creator that wait for their scripts: of two nobody can say which is meant. */
-const MAX_BARE_JOBS = 8;
+/** Jobs of one creator that an upload looks at, the oldest that wait. */
+const MAX_BARE_JOBS = 32;
 
 export class Scripts {
   readonly #engine: Engine;
@@ -86,6 +87,16 @@ export class Scripts {
       await this.#edit(job, { upload, lentBy: null }, { runAt: null, onlyFrom: statesOf("pending") });
   }
 
+  /**
+   * Runs a job again that has ended. One that has no script waits for it as a new one does.
+   *
+   * @throws ConflictError when it has not ended
+   */
+  restart(job: Job): Promise<Job> {
+    const waits = specOf(job).upload === null;
+    return this.#engine.retry(job.id, waits ? { runAt: Date.now() + this.#graceMs } : undefined);
+  }
+
   /** To be called when a job was deleted: what waited for it, and what it had on loan, is deleted with it. */
   async forgetFor(job: Job): Promise<void> {
     await this.#strays.forget(job.key);
@@ -120,17 +131,21 @@ export class Scripts {
     return isLent ? borrower : null;
   }
 
-  /** The one job that the creator made without an id, and which has no script and waits for it. */
+  /**
+   * The job that the creator made without an id, and which waits for its script. Of several that are all alike it is
+   * the oldest; of others nobody can say which is meant.
+   */
   async #bareJobOf(creator: string): Promise<Job | null> {
     const { items } = await this.#engine.read.jobs(
       { dialect: "shelby", states: ["waiting"], label: { key: CREATOR_LABEL, value: creator } },
-      { order: "newest", limit: MAX_BARE_JOBS, cursor: null, wantsTotal: false },
+      { order: "oldest", limit: MAX_BARE_JOBS, cursor: null, wantsTotal: false },
     );
-    const [meant = null, ...others] = items.filter((job) => {
+    const bare = items.filter((job) => {
       const { upload, lentBy } = specOf(job);
       return upload === null && lentBy === null && (job.runAt ?? 0) > Date.now();
     });
-    return others.length === 0 && items.length < MAX_BARE_JOBS ? meant : null;
+    const areAlike = new Set(bare.map(({ name, spec }) => canonicalJson({ name, spec }))).size === 1;
+    return areAlike ? (bare[0] ?? null) : null;
   }
 
   /** Uploading again replaces a script, also one that is lent. */

@@ -43,6 +43,15 @@ test("a heartbeat of an unknown node registers it with empty specs; so do a poll
   ]);
 });
 
+test("an acknowledgement that is refused is a sign of life all the same", async () => {
+  await using shelby = await startShelby({ dialect: { requiresSignatures: true } });
+  await shelby.job("j");
+  expect((await shelby.ack("unsigned", "j")).status).toBe(400);
+  expect((await shelby.ack("lost", "nothing")).status).toBe(404);
+  const { nodes } = (await shelby.get("/api/frontend/nodes")).body;
+  expect(nodes.map(({ nodeId }) => nodeId).sort()).toEqual(["lost", "unsigned"]);
+});
+
 test("a registration that comes with a first heartbeat keeps its specs", async () => {
   await using shelby = await startShelby();
   for (let n = 0; n < 10; n++) {
@@ -219,6 +228,23 @@ test("a job without a script waits for it, a short time", async () => {
   await quick.post("/api/jobs/create", { jobId: "j", datasetName: "d" });
   expect(await quick.poll("n")).toBe(null);
   await until(async () => (await quick.poll("n")) === "j", "the job without a script is offered");
+});
+
+test("a job that failed for want of a script waits for it again when it is restarted", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 300, offerMs: 0 } });
+  await shelby.post("/api/jobs/create", { jobId: "j", datasetName: "d" });
+  await until(async () => (await shelby.ack("n", "j")).status === 200, "it is offered without a script");
+  await shelby.finish("n", "j", { metadata: { error: "no script" } });
+  expect((await shelby.post("/api/frontend/jobs/j/restart")).status).toBe(200);
+  expect(await shelby.poll("n")).toBe(null);
+  expect(await shelby.statusOf("j")).toBe("pending");
+  await shelby.post("/api/jobs/upload-script", { jobId: "j", script: "1" });
+  expect(await shelby.poll("n")).toBe("j");
+  // One that has a script is offered at once.
+  await shelby.ack("n", "j");
+  await shelby.finish("n", "j");
+  await shelby.post("/api/frontend/jobs/j/restart");
+  expect(await shelby.poll("n")).toBe("j");
 });
 
 test("a script uploaded first is bound to the job created under its id", async () => {

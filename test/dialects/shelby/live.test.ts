@@ -170,7 +170,27 @@ describe("/ws/jobs/{job_id}/logs", () => {
     // What a new reader begins with is bounded.
     using later = server.listen("/ws/jobs/j/logs");
     const { logs } = (await later.first("snapshot")).data;
-    expect(logs.map((entry) => entry.line)).toEqual([`3${line}`]);
+    expect(logs.map((entry) => entry.line)).toEqual([1, 2, 3].map((n) => `${n}${line}`));
+  });
+
+  test.each([
+    [500 * 1024, 20, 8],
+    [50 * 1024, 300, 81],
+    [2 * 1024 * 1024 - 1, 3, 1],
+  ])("begins with as many lines of %i characters as there is room for", async (length, count, shown) => {
+    await using server = await startLive();
+    await server.submit("j");
+    await server.start("j");
+    for (let n = 0; n < count - 1; n++) await server.log("j", "x".repeat(length));
+    await server.log("j", "short");
+    using listener = server.listen("/ws/jobs/j/logs");
+    const { logs } = (await listener.first("snapshot")).data;
+    const lengths = logs.map(({ line }) => line.length);
+    expect(lengths.at(-1)).toBe(5);
+    expect([lengths.length - 1, new Set(lengths.slice(0, -1))]).toEqual([shown, new Set([length])]);
+    // The live lines go on from there.
+    await server.log("j", "more");
+    expect((await listener.first("log")).data.line).toBe("more");
   });
 
   test("an unknown job closes with 4404, also one of another API", async () => {

@@ -153,9 +153,17 @@ test("a script that was of use already does not hurry the job that is created un
   expect(await scriptOf(shelby, "job-123")).toBe("new");
 });
 
-test("of several jobs that wait for a script none is taken for meant", async () => {
+test("of several jobs that are alike each gets a script, the oldest first; of others none is taken for meant", async () => {
+  await using alike = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const jobIds = [];
+  for (let n = 0; n < 5; n++) jobIds.push(await create(alike));
+  for (let n = 0; n < 5; n++) await upload(alike, "job-123", `script ${n}`);
+  const scripts = await Promise.all(jobIds.map((id) => scriptOf(alike, id)));
+  expect(scripts).toEqual([0, 1, 2, 3, 4].map((n) => `script ${n}`));
+  expect(await idBehind(alike, "job-123")).toBe(jobIds.at(-1) ?? "");
+
   await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
-  const ids = await Promise.all([create(shelby), create(shelby)]);
+  const ids = await Promise.all([create(shelby), create(shelby, { datasetUrl: "http://other.example/" })]);
   await upload(shelby, "job-123", "whose");
   expect(await Promise.all(ids.map((id) => scriptOf(shelby, id)))).toEqual(["", ""]);
   expect((await shelby.get("/api/frontend/jobs/job-123")).json).toEqual(MISSING);

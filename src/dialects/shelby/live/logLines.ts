@@ -20,6 +20,13 @@ export class LineAssembler {
 
   #attempt = 1;
 
+  /** Characters of lines that have no end yet. */
+  get heldCharacters(): number {
+    let sum = 0;
+    for (const { text } of this.#begun.values()) sum += text.length;
+    return sum;
+  }
+
   /** The lines that end in these chunks. */
   push(chunks: readonly LogChunk[]): LogLine[] {
     const lines: LogLine[] = [];

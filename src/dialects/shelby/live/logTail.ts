@@ -17,6 +17,8 @@ interface Part extends LogTail {
   readonly isWhole: boolean;
 }
 
+/** So many are read of whatever length: a line is cut at a length of its own. */
+const FEW_LINES = 10;
 /** Attempts looked at, from the last one back. */
 const MAX_ATTEMPTS = 100;
 
@@ -45,7 +47,11 @@ export async function readTail(
   return { lines: parts.flat(), assembler: latest.assembler, next: latest.next };
 }
 
-/** The last lines of an attempt, null being the latest; of lines that are too long a tenth as many, and again. */
+/**
+ * The last lines of an attempt, null being the latest: those that there is room for, and of the latest attempt one in
+ * any case, since its end says where the log goes on. Where much would be read for few lines a tenth as many are asked
+ * for, and again.
+ */
 async function readAttempt(
   read: Pick<Reads, "log">,
   jobId: number,
@@ -53,37 +59,61 @@ async function readAttempt(
   lines: number,
   maxBytes: number,
 ): Promise<Part> {
-  for (let wanted = lines; wanted > 1; wanted = Math.floor(wanted / 10)) {
-    const part = await readLast(read, jobId, attempt, wanted, maxBytes);
-    if (part !== null) return { ...part, isWhole: wanted === lines };
+  for (let wanted = lines; ; wanted = Math.floor(wanted / 10)) {
+    const maxReadBytes = wanted <= FEW_LINES ? Number.POSITIVE_INFINITY : 4 * maxBytes;
+    const part = await readLast(read, jobId, attempt, wanted, maxBytes, maxReadBytes);
+    if (part !== null) return { ...part, isWhole: part.isWhole && wanted === lines };
   }
-  // One line is taken as it comes: there is no less, and its end says where the log goes on.
-  const part = await readLast(read, jobId, attempt, 1, Number.POSITIVE_INFINITY);
-  return { ...(part ?? NOTHING), isWhole: lines <= 1 };
 }
 
-const NOTHING = { lines: [], assembler: new LineAssembler(), next: 0, bytes: 0 };
-
-/** Null when it is larger than that. */
+/** Null when more than `maxReadBytes` would be read. */
 async function readLast(
   read: Pick<Reads, "log">,
   jobId: number,
   attempt: number | null,
   tailLines: number,
   maxBytes: number,
-): Promise<Omit<Part, "isWhole"> | null> {
+  maxReadBytes: number,
+): Promise<Part | null> {
   const assembler = new LineAssembler();
   const lines: LogLine[] = [];
-  const which = attempt === null ? {} : { attempt };
+  const atLeast = attempt === null ? 1 : 0;
   let bytes = 0;
-  let page = await read.log(jobId, { ...which, tailLines });
-  for (;;) {
-    for (const { text } of page.items) bytes += text.length;
-    if (bytes > maxBytes) return null;
-    lines.push(...assembler.push(page.items));
-    if (page.isEnd) break;
-    page = await read.log(jobId, { ...which, after: page.next });
+  let readBytes = 0;
+  let isWhole = true;
+  let next = 0;
+  for await (const page of pagesOf(read, jobId, attempt, tailLines)) {
+    for (const { text } of page.items) readBytes += text.length;
+    if (readBytes > maxReadBytes) return null;
+    for (const line of assembler.push(page.items)) {
+      lines.push(line);
+      bytes += line.line.length;
+    }
+    let dropped = 0;
+    // More than were wanted may have been written while the pages were read.
+    for (; lines.length - dropped > atLeast; dropped++) {
+      const isOver = bytes + assembler.heldCharacters > maxBytes;
+      if (!isOver && lines.length - dropped <= tailLines) break;
+      if (isOver) isWhole = false;
+      bytes -= lines[dropped]?.line.length ?? 0;
+    }
+    lines.splice(0, dropped);
+    next = page.next;
   }
-  // More may have been written while the pages were read.
-  return { lines: lines.slice(-tailLines), assembler, next: page.next, bytes };
+  return { lines, assembler, next, bytes: bytes + assembler.heldCharacters, isWhole };
+}
+
+async function* pagesOf(
+  read: Pick<Reads, "log">,
+  jobId: number,
+  attempt: number | null,
+  tailLines: number,
+): AsyncGenerator<Awaited<ReturnType<Reads["log"]>>> {
+  const which = attempt === null ? {} : { attempt };
+  let page = await read.log(jobId, { ...which, tailLines });
+  yield page;
+  while (!page.isEnd) {
+    page = await read.log(jobId, { ...which, after: page.next });
+    yield page;
+  }
 }

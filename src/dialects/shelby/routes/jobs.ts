@@ -105,6 +105,7 @@ export function jobRoutes({ engine, views, scripts }: JobRoutesOptions): Route[]
       method: "POST",
       path: "/api/frontend/jobs/{job_id}/restart",
       summary: "Run a job again that has ended; what it left is kept",
+      description: "One that never had a script waits for it, a short time.",
       tags: TAGS,
       params: field.jobPath,
       responses: {
@@ -117,7 +118,7 @@ export function jobRoutes({ engine, views, scripts }: JobRoutesOptions): Route[]
       handler: async ({ params }) => {
         const job = await views.ownJob(params.job_id);
         try {
-          await engine.retry(job.id);
+          await scripts.restart(job);
         } catch (error) {
           if (!(error instanceof ConflictError)) throw error;
           throw new RefusedError(

@@ -112,9 +112,9 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
       },
       handler: async ({ body }) => {
         const { nodeId, jobId } = body;
+        await nodes.heard(nodeId);
         const { id } = await views.ownJob(jobId);
         await checkSignature(nodeId, jobId, given(body.signature));
-        await nodes.heard(nodeId);
         const taken = await take(engine, id, nodeId, settings.nodeTimeoutMs);
         // The number it had when it was offered.
         offers.taken(id, taken.attempt - 1);
