@@ -87,6 +87,8 @@ export interface Job {
   readonly workerId: string | null;
   readonly createdAt: number;
   readonly readyAt: number | null;
+  /** When the worker of the current or last attempt was given the job. */
+  readonly leasedAt: number | null;
   /** Start of the current or last attempt. */
   readonly startedAt: number | null;
   readonly finishedAt: number | null;

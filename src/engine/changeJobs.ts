@@ -51,6 +51,7 @@ export function reset(job: JobControl): void {
   job.spent = 0;
   job.recoveries = 0;
   job.runAt = null;
+  job.leasedAt = null;
   job.startedAt = null;
   job.finishedAt = null;
   job.progress = null;

@@ -48,6 +48,7 @@ export function submittedJob(job: NewJob, task: Task | undefined, made: Made): J
     workerId: null,
     createdAt: made.createdAt,
     readyAt: made.readyAt,
+    leasedAt: null,
     startedAt: null,
     finishedAt: null,
     updatedAt: made.createdAt,

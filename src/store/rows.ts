@@ -100,6 +100,7 @@ export interface JobRow {
   worker_id: string | null;
   created_at: number;
   ready_at: number | null;
+  leased_at: number | null;
   started_at: number | null;
   finished_at: number | null;
   updated_at: number;
@@ -108,7 +109,7 @@ export interface JobRow {
 export const JOB_COLUMNS = `
   id, key, dialect, shape_id, name, project_id, task_id, spec, priority, labels, dependencies, max_attempts,
   max_recoveries, timeout_ms, run_at, state, attempt, progress, result, exit_code, error, worker_id,
-  created_at, ready_at, started_at, finished_at, updated_at`;
+  created_at, ready_at, leased_at, started_at, finished_at, updated_at`;
 
 /** The same for lists, which leave long results out. */
 export const LISTED_COLUMNS = JOB_COLUMNS.replace(
@@ -152,6 +153,7 @@ export function toJob(row: JobRow, shape: StoredShape, dependsOn: readonly numbe
     workerId: row.worker_id,
     createdAt: row.created_at,
     readyAt: row.ready_at,
+    leasedAt: row.leased_at,
     startedAt: row.started_at,
     finishedAt: row.finished_at,
     updatedAt: row.updated_at,

@@ -36,6 +36,7 @@ export function aJob(fields: Partial<Job> = {}): Job {
     workerId: null,
     createdAt: T0,
     readyAt: T0,
+    leasedAt: null,
     startedAt: null,
     finishedAt: null,
     updatedAt: T0,

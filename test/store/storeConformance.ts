@@ -151,6 +151,7 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
           workerId: null,
           createdAt: 1_000,
           readyAt: null,
+          leasedAt: null,
           startedAt: null,
           finishedAt: null,
           updatedAt: 1_000,

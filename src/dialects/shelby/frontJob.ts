@@ -47,10 +47,13 @@ export function offeredJob(job: Job) {
   return { jobId: job.key, datasetName, dataset: datasetName, datasetUrl, datasetHash, meta, createdAt };
 }
 
-/** From start to end, as the difference of the seconds that are told; null as long as the job has not ended. */
-export function durationOf(job: Pick<Job, "startedAt" | "finishedAt">): number | null {
-  if (job.startedAt === null || job.finishedAt === null) return null;
-  return unixSeconds(job.finishedAt) - unixSeconds(job.startedAt);
+/**
+ * From start to end, as the difference of the seconds that are told; null as long as the job has not ended. To
+ * ShelbyCompute's programs a job starts when its node has it.
+ */
+export function durationOf({ leasedAt, finishedAt }: Pick<Job, "leasedAt" | "finishedAt">): number | null {
+  if (leasedAt === null || finishedAt === null) return null;
+  return unixSeconds(finishedAt) - unixSeconds(leasedAt);
 }
 
 /** A job that was put back has a node and times of its last attempt, which are not those of a pending job. */
@@ -59,7 +62,7 @@ function assignmentOf(job: Job) {
   const at = (ms: number | null) => (isPending || ms === null ? null : unixSeconds(ms));
   return {
     assignedNode: isPending ? null : job.workerId,
-    startedAt: at(job.startedAt),
+    startedAt: at(job.leasedAt),
     finishedAt: at(job.finishedAt),
   };
 }

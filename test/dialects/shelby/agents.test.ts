@@ -494,3 +494,30 @@ test("an agent of Yardmaster is a node with the specs of its machine", async () 
   });
   expect((await shelby.get("/api/frontend/system-stats")).json).toMatchObject({ gpuUtilization: 90 });
 });
+
+test("a job starts when an agent of Yardmaster has it, whatever comes before its script runs", async () => {
+  await using shelby = await startShelby();
+  await shelby.job("j");
+  const capacity = { cpu: 1, accelerators: 0, memoryMb: 0 };
+  const [job] = await shelby.engine.claim({
+    ...{ workerId: "agent", queues: ["*"], kinds: ["script"], capacity, max: 1, waitMs: 0 },
+    ...{ leaseMs: null, starts: false, registerAs: { dialect: "yardmaster", address: null } },
+  });
+  const assigned = (await shelby.get("/api/frontend/jobs/j")).body;
+  expect([assigned.status, isRecentSeconds(assigned.startedAt)]).toEqual(["assigned", true]);
+  const ended = { outcome: "failed", exitCode: null, error: "no", result: null } as const;
+  const startedAt = Date.now() + 60_000;
+  await shelby.engine.finish({
+    workerId: "agent",
+    results: [{ ...ended, id: job?.id ?? 0, attempt: 1, startedAt }],
+  });
+  const failed = (await shelby.get("/api/frontend/jobs/j")).body;
+  expect([failed.startedAt, failed.duration]).toEqual([
+    assigned.startedAt,
+    Number(failed.finishedAt) - Number(assigned.startedAt),
+  ]);
+  // Nothing of it is left when it is pending again and was never taken since.
+  await shelby.post("/api/frontend/jobs/j/restart");
+  await shelby.engine.cancel(job?.id ?? 0, null);
+  expect((await shelby.get("/api/frontend/jobs/j")).body).toMatchObject({ startedAt: null, duration: null });
+});
