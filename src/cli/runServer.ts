@@ -84,6 +84,12 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
           "the artifacts cannot be reached now: requests for them get 503 until they can",
         ),
     });
+    if (values.store !== null && values.blobs === null) {
+      logger.warn(
+        { dataDir },
+        "artifacts are kept in this server's data folder: other servers of its database do not have them; --blobs shares them",
+      );
+    }
     const shelby = shelbyDialect({
       engine,
       blobs,

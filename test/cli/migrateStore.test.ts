@@ -140,7 +140,7 @@ describe("a stopped installation", () => {
     expect(report.tables.find(({ table }: { table: string }) => table === "jobs").rows).toBe(9);
     expect(moved.stdout + moved.stderr).not.toContain("p@ss");
 
-    const { url, child } = await scratch.start(["serve", "--data", "small", "--log-level", "error"], {
+    const { url, child } = await scratch.start(["serve", "--data", "small", "--log-level", "warn"], {
       YARDMASTER_STORE: database,
     });
     expect(await snapshot(url)).toEqual(before);
@@ -162,6 +162,8 @@ describe("a stopped installation", () => {
     expect(next.map(({ name }) => name).slice(-2)).toEqual(["new", "ready"]);
     child.kill("SIGTERM");
     await child.exited;
+    // Who starts a second server on that database should know it.
+    expect(await new Response(child.stderr).text()).toContain("--blobs shares them");
   });
 
   test("brings its artifacts to a bucket", async () => {
