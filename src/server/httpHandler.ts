@@ -7,7 +7,7 @@ import { isDomainError } from "../domain/errors.ts";
 import type { AddressSource } from "./access/callerAddress.ts";
 import type { Cors } from "./access/cors.ts";
 import { hasUrlToken, splitUrlToken } from "./access/credentials.ts";
-import { refuseForeignPage } from "./access/foreignPage.ts";
+import { RefusedSites, refuseForeignPage } from "./access/foreignPage.ts";
 import type { Gate } from "./access/gate.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { LiveRequests } from "./liveRequests.ts";
@@ -34,6 +34,7 @@ export class HttpHandler {
   readonly #logger: Logger;
   readonly #gate: Gate;
   readonly #cors: Cors | null;
+  readonly #refusedSites: RefusedSites;
   readonly #logsRequests: boolean;
   /** Requests that no route took. */
   readonly unmatched = new RouteTimes("other", "other");
@@ -45,6 +46,7 @@ export class HttpHandler {
     this.#logger = options.logger;
     this.#gate = options.gate;
     this.#cors = options.cors;
+    this.#refusedSites = new RefusedSites(options.logger);
     this.#logsRequests = options.logger.isLevelEnabled("debug");
   }
 
@@ -54,7 +56,10 @@ export class HttpHandler {
 
   async #answerPage(request: Request, addresses: AddressSource, cors: Cors): Promise<Response> {
     const preflight = request.method === "OPTIONS" ? cors.preflight(request) : null;
-    if (preflight !== null) return preflight;
+    if (preflight !== null) {
+      this.#refusedSites.note(request, cors);
+      return preflight;
+    }
     const response = await this.#answer(request, addresses);
     cors.sign(request, response);
     return response;
@@ -106,6 +111,7 @@ export class HttpHandler {
       response = await target.route.handle(call);
     } catch (error) {
       dialect ??= this.#router.ownerOf(path);
+      if (method === "OPTIONS") this.#refusedSites.note(request, this.#cors);
       if (!isRequestError(error) && !isDomainError(error)) {
         // A client that went away in the middle of its body is not a fault of the server.
         if (request.signal.aborted)

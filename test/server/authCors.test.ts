@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { pino } from "pino";
 import type { CorsOptions } from "../../src/server/access/cors.ts";
 import { startTestServer } from "./testServer.ts";
 
@@ -29,6 +30,24 @@ describe("pages of other sites", () => {
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();
     expect((await preflight(server.url, "/v1/jobs", SITE)).status).toBe(405);
   });
+
+  test.each([null, cors()])(
+    "are told of to the operator once for each site, and at most 20 sites",
+    async (rules) => {
+      const lines: string[] = [];
+      const logger = pino({ level: "warn" }, { write: (line: string) => void lines.push(line) });
+      await using server = await startTestServer({}, { logger, access: { configuredKeys, cors: rules } });
+      const evil = "https://evil.example";
+      for (const origin of [evil, evil]) await preflight(server.url, "/v1/jobs", origin);
+      expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+        { origin: evil, msg: expect.stringContaining("--cors-origin") },
+      ]);
+      for (let n = 0; n < 40; n++) await preflight(server.url, "/v1/jobs", `https://${n}.example`);
+      if (rules !== null) await preflight(server.url, "/v1/jobs", SITE);
+      expect(lines.length).toBe(20);
+      expect(lines.join("")).not.toContain(SITE);
+    },
+  );
 
   test("a preflight needs no key and no route, and tells what was asked for", async () => {
     await using server = await startTestServer({}, { access: { configuredKeys, cors: cors() } });

@@ -19,7 +19,8 @@ export interface TestServer<E extends Engine = FakeEngine> extends AsyncDisposab
   readonly errors: string[];
 }
 
-type Extra = Pick<StartServerOptions, "dialects" | "access"> & { readonly limits?: Partial<ServerLimits> };
+type Extra = Pick<StartServerOptions, "dialects" | "access"> &
+  Partial<Pick<StartServerOptions, "logger">> & { readonly limits?: Partial<ServerLimits> };
 
 /** Starts a server over a fake engine. */
 export function startTestServer(overrides: Overrides = {}, extra: Extra = {}): Promise<TestServer> {

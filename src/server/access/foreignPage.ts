@@ -3,6 +3,7 @@
  * of them, and are told no; these are the ones that they send unasked, with whatever login they have stored,
  * and to a server on the reader's own machine, which may have no keys.
  */
+import type { Logger } from "pino";
 import { ForeignPageError } from "../../dialects/requestErrors.ts";
 import type { Cors } from "./cors.ts";
 
@@ -26,4 +27,31 @@ export function refuseForeignPage(request: Request, cors: Cors | null): void {
 function isOwn(origin: string, url: string): boolean {
   const own = URL.parse(url)?.host;
   return own !== undefined && URL.parse(origin)?.host === own;
+}
+
+/** Sites that are told of; who invents more of them fills no log. */
+const MAX_SITES = 20;
+const MAX_ORIGIN_CHARACTERS = 300;
+
+/** Tells the operator, once for each site, whose pages asked in vain: browsers tell their readers little. */
+export class RefusedSites {
+  readonly #logger: Logger;
+  readonly #told = new Set<string>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** To be called with a browser's question before a request (a preflight). */
+  note({ headers }: Request, cors: Cors | null): void {
+    const origin = headers.get("origin");
+    if (origin === null || headers.get("access-control-request-method") === null) return;
+    if (cors?.allows(origin) || origin.length > MAX_ORIGIN_CHARACTERS) return;
+    if (this.#told.has(origin) || this.#told.size >= MAX_SITES) return;
+    this.#told.add(origin);
+    this.#logger.warn(
+      { origin },
+      "a page of another site was refused; --cors-origin lets pages of a site call",
+    );
+  }
 }
