@@ -2,9 +2,10 @@
  * Changes of jobs from outside, in the words of states: what users put right by hand, and what workers say
  * whose API knows no results.
  */
+import { canonicalJson } from "../domain/canonicalJson.ts";
 import { countsChange, findCycle, pendingState, standingOf } from "../domain/dependencies.ts";
 import { ConflictError, type InputIssue, InvalidInputError } from "../domain/errors.ts";
-import type { Job } from "../domain/job.ts";
+import type { Job, JsonObject } from "../domain/job.ts";
 import { isFinal, isHeld, isPending } from "../domain/stateMachine.ts";
 import type { JobControl } from "../store/store.ts";
 import { type BatchContext, each, type Handler } from "./batch.ts";
@@ -27,6 +28,7 @@ async function edit(context: BatchContext, ref: JobRef, change: JobEdit): Promis
       allowed,
     });
   }
+  if (change.onlySpec !== undefined) await checkSpec(context, job, change.onlySpec);
   if (change.state !== undefined) checkState(job, change.state);
   const dependencies =
     change.dependsOn === undefined ? null : await planDependencies(context, job, change.dependsOn);
@@ -44,6 +46,15 @@ async function edit(context: BatchContext, ref: JobRef, change: JobEdit): Promis
   if (change.state !== undefined) await setState(context, job, change);
   else context.ledger.settlePending(job);
   return whole(context, job.id);
+}
+
+async function checkSpec({ tx }: BatchContext, job: JobControl, expected: JsonObject): Promise<void> {
+  const [stored] = await tx.loadJobs([job.id]);
+  if (stored !== undefined && canonicalJson(stored.spec) === canonicalJson(expected)) return;
+  throw new ConflictError(`the spec of job ${job.id} has changed meanwhile`, {
+    entity: "job",
+    state: job.state,
+  });
 }
 
 function checkState(job: JobControl, to: NonNullable<JobEdit["state"]>): void {

@@ -228,6 +228,8 @@ export interface JobEdit {
   readonly runAt?: number | null;
   /** Refuses the edit unless the job is in one of these states at the moment it is made. */
   readonly onlyFrom?: readonly JobState[];
+  /** Refuses the edit unless this is the job's `spec` at the moment it is made. */
+  readonly onlySpec?: JsonObject;
   /** Lease granted with `running`; null takes the engine's default. */
   readonly leaseMs?: number | null;
   /** Who holds it when `running` is set on a job that nobody held. */

@@ -7,8 +7,9 @@ import { type BatchContext, each, type Handler } from "./batch.ts";
 import type { EngineSettings } from "./engine.ts";
 import { putBack } from "./finishJobs.ts";
 
-export const registerWorkers: Handler<"registerWorker"> = (context, requests) =>
-  each<"registerWorker">(requests, async (registration) => {
+export const registerWorkers: Handler<"registerWorker"> = async (context, requests) => {
+  await seen(context, requests);
+  return each<"registerWorker">(requests, async (registration) => {
     const isNew = (await context.tx.workers([registration.id])).length === 0;
     const { isImplicit = false } = registration;
     await context.tx.upsertWorkers([{ ...registration, isImplicit, now: context.now }]);
@@ -16,11 +17,11 @@ export const registerWorkers: Handler<"registerWorker"> = (context, requests) =>
     context.ledger.events.push({ type: "worker", id: worker.id, state: worker.state });
     return { worker, isNew };
   });
+};
 
 export const describeWorkers: Handler<"describeWorker"> = async (context, requests) => {
-  const { tx, now, ledger } = context;
-  // In one order, as every server takes them: none waits for another in a circle.
-  await tx.touchWorkers(requests.map(({ id }) => ({ id, lastSeenAt: now })));
+  const { tx, ledger } = context;
+  await seen(context, requests);
   return each<"describeWorker">(requests, async ({ id, details }) => {
     const before = await load(context, id);
     await tx.describeWorker(id, { ...before.details, ...details });
@@ -39,11 +40,11 @@ export const drainWorkers: Handler<"drainWorker"> = (context, requests) =>
     return worker;
   });
 
-export const heartbeatWorkers: Handler<"heartbeatWorker"> = (context, requests) =>
-  each<"heartbeatWorker">(requests, async ({ id }) => {
+export const heartbeatWorkers: Handler<"heartbeatWorker"> = async (context, requests) => {
+  await seen(context, requests);
+  return each<"heartbeatWorker">(requests, async ({ id }) => {
     const { tx, ledger, now, settings } = context;
     await load(context, id);
-    await tx.touchWorkers([{ id, lastSeenAt: now }]);
     const held = await loadHeld(context, id);
     const leases = await tx.leases(held);
     await tx.putLeases(
@@ -54,6 +55,7 @@ export const heartbeatWorkers: Handler<"heartbeatWorker"> = (context, requests) 
     );
     return load(context, id);
   });
+};
 
 export const releaseWorkers: Handler<"releaseWorker"> = (context, requests) =>
   each<"releaseWorker">(requests, async ({ id }) => {
@@ -73,6 +75,14 @@ export const deleteWorkers: Handler<"deleteWorker"> = (context, requests) =>
     context.ledger.events.push({ type: "worker", id, state: "offline" });
     return null;
   });
+
+/**
+ * These workers were heard from. Those that are known are held from here on in one order, as every server holds them,
+ * so that no two commits wait for each other in a circle; unknown ones are passed by.
+ */
+async function seen({ tx, now }: BatchContext, workers: readonly { readonly id: string }[]): Promise<void> {
+  await tx.touchWorkers(workers.map(({ id }) => ({ id, lastSeenAt: now })));
+}
 
 /** Puts back every job that the worker holds. */
 async function giveBack(context: BatchContext, workerId: string): Promise<void> {

@@ -51,7 +51,7 @@ const MAX_PAUSE_MS = 10_000;
 const MAX_RETRY_AFTER_MS = 60_000;
 const LATER = new Set([408, 425, 429]);
 
-/** There is no such file for us, or no such server: it refuses the request, or never answered one. */
+/** There is no such file (404, 410), or no such server: it never answered. */
 export class UnavailableFault extends JobFault {}
 
 /** The file is not what the server has any more: it must be filled from the beginning. */
@@ -196,7 +196,8 @@ class Download {
     if (status >= 500 || LATER.has(status)) {
       throw new TransientError(`${status} from ${this.#shown}`, retryAfterMs(response));
     }
-    if (status !== 200 && status !== 206) throw new UnavailableFault(`${status} from ${this.#shown}`);
+    if (status === 404 || status === 410) throw new UnavailableFault(`${status} from ${this.#shown}`);
+    if (status !== 200 && status !== 206) throw new JobFault(`${status} from ${this.#shown}`);
     const length = response.headers.get("content-length");
     const lengthBytes = length !== null && /^\d+$/.test(length) ? Number(length) : null;
     let totalBytes: number | null;

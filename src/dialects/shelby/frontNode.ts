@@ -22,21 +22,26 @@ export function isActive(node: Worker, now: number, nodeTimeoutMs: number): bool
 
 export function frontNode(node: Worker, now: number, nodeTimeoutMs: number) {
   const lastSeen = unixSeconds(node.lastSeenAt);
+  const isHere = isActive(node, now, nodeTimeoutMs);
   return {
     nodeId: node.id,
-    status: isActive(node, now, nodeTimeoutMs) ? "active" : "inactive",
+    status: isHere ? "active" : "inactive",
     lastSeen,
     lastSeenAgo: Math.max(0, unixSeconds(now) - lastSeen),
-    specs: specsOf(node),
+    specs: specsOf(node, isHere),
   };
 }
 
-/** What ShelbyCompute's agents said of themselves; of Yardmaster's own, what is known, in the same words. */
-export function specsOf(node: Worker): JsonObject {
+/**
+ * What ShelbyCompute's agents said of themselves; of Yardmaster's own, what is known, in the same words.
+ *
+ * @param isHere how busy it is can be told
+ */
+export function specsOf(node: Worker, isHere = true): JsonObject {
   if (node.dialect === "shelby") return objectOr(node.details.specs);
   const { cpu, accelerators, memoryMb } = node.capacity;
   const machine = objectOr(node.details.machine);
-  const load = objectOr(node.details.load);
+  const load = isHere ? objectOr(node.details.load) : {};
   const known = {
     memoryMb: machine.memoryMb ?? (memoryMb === 0 ? null : memoryMb),
     cores: machine.cores ?? cpu,

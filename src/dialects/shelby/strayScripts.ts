@@ -12,6 +12,8 @@ import { specOf, type Upload, uploadOf, uploadToEngine } from "./jobSpec.ts";
 
 export interface StrayScript {
   readonly upload: Upload;
+  /** Who uploaded it; null where an older version did not keep it. */
+  readonly creator: string | null;
   /** Id of the job that it was lent to; null is none. */
   readonly lentTo: string | null;
 }
@@ -38,12 +40,17 @@ export class StrayScripts {
   async get(jobId: string): Promise<StrayScript | null> {
     const value = await this.#engine.read.document(COLLECTION, jobId);
     const upload = value === null ? null : uploadOf(value);
-    if (upload === null) return null;
-    return { upload, lentTo: typeof value?.lentTo === "string" ? value.lentTo : null };
+    if (value === null || upload === null) return null;
+    const { creator, lentTo } = value;
+    return {
+      upload,
+      creator: typeof creator === "string" ? creator : null,
+      lentTo: typeof lentTo === "string" ? lentTo : null,
+    };
   }
 
-  async put(jobId: string, { upload, lentTo }: StrayScript): Promise<void> {
-    const value = { ...uploadToEngine(upload), lentTo };
+  async put(jobId: string, { upload, creator, lentTo }: StrayScript): Promise<void> {
+    const value = { ...uploadToEngine(upload), creator, lentTo };
     const keepMs = lentTo === null ? this.#keepMs : Math.max(this.#keepMs, LENT_KEEP_MS);
     const expiresAt = Date.now() + keepMs;
     await this.#engine.putDocuments([{ collection: COLLECTION, key: jobId, value, expiresAt }]);

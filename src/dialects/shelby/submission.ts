@@ -8,19 +8,8 @@ export const QUEUE = "shelby";
 /** How often a job goes to another node after its node fell silent. */
 const MAX_RECOVERIES = 3;
 
-/** Label of jobs that wait for a script without an id of their creator's: who that is. */
-export const CREATOR_LABEL = "shelby.creator";
-
-/**
- * @param runAt time before which the job is offered to nobody; null is none
- * @param creator who may upload the script for another id; null is nobody
- */
-export function newJobOf(
-  key: string | null,
-  spec: JobSpec,
-  runAt: number | null,
-  creator: string | null = null,
-): NewJob {
+/** @param runAt time before which the job is offered to nobody; null is none */
+export function newJobOf(key: string | null, spec: JobSpec, runAt: number | null): NewJob {
   return {
     dialect: "shelby",
     key,
@@ -32,7 +21,7 @@ export function newJobOf(
     task: null,
     priority: 0,
     resources: {},
-    labels: creator === null ? {} : { [CREATOR_LABEL]: creator },
+    labels: {},
     requires: {},
     dependsOn: [],
     maxAttempts: 1,

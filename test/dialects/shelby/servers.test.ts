@@ -59,3 +59,35 @@ test("a job without an id here, and a script for another id there", async () => 
   expect((await here.get(`/api/jobs/fetch-script?jobId=${jobId}`)).body.script).toBe("print(1)");
   expect((await here.get("/api/frontend/jobs/job-123")).body.jobId).toBe(jobId);
 }, 60_000);
+
+test("copies of the flow at once on two servers, and heartbeats of all workers at both", async () => {
+  const storeUrl = await cluster.newDatabase();
+  const dialect = { scriptGraceMs: 60_000 };
+  await using here = await startShelby({ storeUrl, artifacts, dialect });
+  await using there = await startShelby({ storeUrl, artifacts, dialect });
+  const names = ["a", "b", "c", "d", "e", "f"];
+  const jobIds = await Promise.all(
+    names.map(async (script, n) => {
+      const [one, other] = n % 2 === 0 ? [here, there] : [there, here];
+      const { jobId } = (await one.post("/api/jobs/create", { datasetName: "d" })).body;
+      await other.post("/api/jobs/upload-script", { jobId: "job-123", script });
+      return jobId;
+    }),
+  );
+  const scripts = await Promise.all(
+    jobIds.map(async (id) => (await here.get(`/api/jobs/fetch-script?jobId=${id}`)).body.script),
+  );
+  expect(scripts.toSorted()).toEqual(names);
+
+  const nodes = Array.from({ length: 40 }, (_, n) => `n${n}`);
+  for (const nodeId of nodes) await here.post("/api/nodes/heartbeat", { nodeId });
+  const startedMs = performance.now();
+  for (let round = 0; round < 5; round++) {
+    const beats = [here, there].flatMap((server) =>
+      nodes.toSorted(() => Math.random() - 0.5).map((nodeId) => server.engine.heartbeatWorker(nodeId)),
+    );
+    await Promise.all(beats);
+  }
+  // Commits that wait for each other in a circle cost the database a second each.
+  expect(performance.now() - startedMs).toBeLessThan(5_000);
+}, 60_000);

@@ -129,6 +129,55 @@ test("jobs and scripts of one id that come at the same moment as a loan find eac
   }
 });
 
+test("the job's own script and a job of the other id that come at the same moment: each has its own", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  for (let round = 0; round < 40; round++) {
+    const bare = await create(shelby);
+    const id = `other-${round}`;
+    await upload(shelby, id, "other's");
+    await Promise.all([upload(shelby, bare, "own"), create(shelby, { jobId: id })]);
+    expect([await scriptOf(shelby, bare), await scriptOf(shelby, id)]).toEqual(["own", "other's"]);
+  }
+});
+
+test("copies of the flow at once: each job gets one of the scripts", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const flow = async (script: string) => {
+    const jobId = await create(shelby);
+    await upload(shelby, "job-123", script);
+    return jobId;
+  };
+  const names = ["a", "b", "c", "d", "e"];
+  const jobIds = await Promise.all(names.map(flow));
+  const scripts = await Promise.all(jobIds.map((id) => scriptOf(shelby, id)));
+  expect(scripts.toSorted()).toEqual(names);
+});
+
+test("what a deleted job only had on loan is there for its own job; what it ran with is not", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 200, offerMs: 0 } });
+  const unused = await create(shelby);
+  await upload(shelby, "later", "later's");
+  await shelby.delete(`/api/frontend/jobs/${unused}`);
+  await create(shelby, { jobId: "later" });
+  expect(await scriptOf(shelby, "later")).toBe("later's");
+  const used = await create(shelby);
+  await upload(shelby, "again", "again's");
+  await until(async () => (await shelby.ack("n", used)).status === 200, "the job can be taken");
+  await shelby.delete(`/api/frontend/jobs/${used}`);
+  await create(shelby, { jobId: "again" });
+  expect(await scriptOf(shelby, "again")).toBe("");
+});
+
+test("a job that was cancelled before it began gives the script back, and does not run it later", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const jobId = await create(shelby);
+  await upload(shelby, "late", "late's");
+  await shelby.engine.cancel(jobId, null);
+  await create(shelby, { jobId: "late" });
+  expect(await shelby.poll("n")).toBe("late");
+  expect([await scriptOf(shelby, "late"), await scriptOf(shelby, jobId)]).toEqual(["late's", ""]);
+});
+
 test("a job that began with it keeps it, also when its id gets a job of its own", async () => {
   await using shelby = await startShelby({ dialect: { scriptGraceMs: 50, offerMs: 0 } });
   const jobId = await create(shelby);
@@ -220,6 +269,9 @@ test("a script of somebody else is not taken", async () => {
   expect(await script()).toBe(null);
   const { token } = await as("a", "/v1/tokens", {});
   await as(token, "/api/jobs/upload-script", { jobId: "job-123", script: "a's" });
+  expect(await script()).toMatchObject({ bytes: 3 });
+  // Nor is it taken away by somebody else's job of that id, which gets it too, as any job would.
+  await as("b", "/api/jobs/create", { jobId: "job-123", datasetName: "d" });
   expect(await script()).toMatchObject({ bytes: 3 });
 });
 

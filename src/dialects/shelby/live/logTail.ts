@@ -62,7 +62,8 @@ async function readAttempt(
   for (let wanted = lines; ; wanted = Math.floor(wanted / 10)) {
     const maxReadBytes = wanted <= FEW_LINES ? Number.POSITIVE_INFINITY : 4 * maxBytes;
     const part = await readLast(read, jobId, attempt, wanted, maxBytes, maxReadBytes);
-    if (part !== null) return { ...part, isWhole: part.isWhole && wanted === lines };
+    if (part !== null)
+      return { ...part, isWhole: part.isWhole && part.bytes <= maxBytes && wanted === lines };
   }
 }
 

@@ -39,7 +39,8 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       },
       handler: async ({ body, call }) => {
         const key = body.jobId === undefined || body.jobId === "" ? null : body.jobId;
-        const found = key === null ? null : await scripts.fetchFor(key);
+        const creator = creatorOf(call);
+        const found = key === null ? null : await scripts.fetchFor(key, creator);
         const spec = {
           datasetName: body.datasetName,
           datasetUrl: body.datasetUrl ?? null,
@@ -49,13 +50,13 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
           upload: found?.upload ?? null,
           lentBy: null,
         };
-        const creator = key === null ? creatorOf(call) : null;
-        const isReady = found !== null && !found.wasUsed;
+        const isReady = found !== null && !found.isInUse;
         const runAt = isReady ? null : Date.now() + settings.scriptGraceMs;
-        const { jobs } = await submit(engine, newJobOf(key, spec, runAt, creator));
+        const { jobs } = await submit(engine, newJobOf(key, spec, runAt));
         const [job] = jobs;
         if (job === undefined) throw new Error("the engine answered without the job");
-        if (key !== null) await scripts.settle(job);
+        if (key === null) await scripts.expect(job, creator);
+        else await scripts.settle(job, creator);
         return ok({ status: "ok", jobId: job.key });
       },
     }),
@@ -65,7 +66,7 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
       path: "/api/jobs/upload-script",
       summary: "Upload a job's script, before or after the job is created",
       description:
-        "Replaces an earlier one as long as the job is pending. Under an id that no job has it is lent to the job that the same caller created without an id, where one such job waits for its script.",
+        "Replaces an earlier one as long as the job is pending. Under an id that no job has it is also lent to a job that the same caller created without an id and that waits for its script: of several that are alike to the oldest.",
       tags: TAGS,
       body: schema.upload,
       responses: {
@@ -88,7 +89,7 @@ export function creationRoutes({ engine, scripts, settings }: CreationRoutesOpti
   ];
 }
 
-/** Names a caller among the labels of a job, by the same few characters for a key as for an address. */
+/** Names a caller by the same few characters, whether it is a key or an address. */
 function creatorOf(call: Call): string {
   return createHash("sha256").update(call.caller()).digest("hex").slice(0, 32);
 }
