@@ -22,6 +22,8 @@ interface Taken {
   readonly untilMs: number;
 }
 
+const PRUNE_EVERY_MS = 100;
+
 export interface OffersOptions {
   readonly offerMs: number;
   /** Offers kept at one time, and acknowledgements; over it the oldest is forgotten. */
@@ -39,6 +41,7 @@ export class Offers {
   readonly #jobOfNode = new Map<string, number>();
   /** By job, the oldest first. */
   readonly #taken = new Map<number, Taken>();
+  #pruneAtMs = 0;
 
   constructor({ offerMs, maxOffers = 10_000, clock = () => performance.now() }: OffersOptions) {
     this.#offerMs = offerMs;
@@ -100,13 +103,18 @@ export class Offers {
 
   /** Forgets what is long over, and the oldest where there are too many. */
   #prune(): void {
+    const isFull = this.#offers.size > this.#maxOffers || this.#taken.size > this.#maxOffers;
     const now = this.#clock();
+    // Maps walk along their deleted entries: not with every call.
+    if (!isFull && now < this.#pruneAtMs) return;
+    this.#pruneAtMs = now + PRUNE_EVERY_MS;
+    const most = isFull ? Math.floor(0.9 * this.#maxOffers) : this.#maxOffers;
     for (const [id, { untilMs }] of this.#offers) {
-      if (untilMs + this.#offerMs > now && this.#offers.size <= this.#maxOffers) break;
+      if (untilMs + this.#offerMs > now && this.#offers.size <= most) break;
       this.#forget(id);
     }
     for (const [id, { untilMs }] of this.#taken) {
-      if (untilMs > now && this.#taken.size <= this.#maxOffers) break;
+      if (untilMs > now && this.#taken.size <= most) break;
       this.#taken.delete(id);
     }
   }

@@ -7,7 +7,7 @@ import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
 import * as field from "../fields.ts";
 import { lastLines, recentLines } from "../lastLines.ts";
-import { RememberedIds } from "../rememberedIds.ts";
+import { Remembered } from "../remembered.ts";
 import * as schema from "../schemas.ts";
 import type { ShelbyViews } from "../views.ts";
 
@@ -24,7 +24,13 @@ export function logRoutes({
   readonly engine: Engine;
   readonly views: ShelbyViews;
 }): Route[] {
-  const ids = new RememberedIds(async (jobId) => (await views.ownJob(jobId)).id);
+  /** The engine's ids of jobs whose agents send many lines. */
+  const ids = new Remembered<number>();
+  const find = async (jobId: string): Promise<number> => {
+    const { id } = await views.ownJob(jobId);
+    ids.set(jobId, id);
+    return id;
+  };
 
   return [
     ...fastApiRoute({
@@ -82,14 +88,14 @@ export function logRoutes({
       handler: async ({ body }) => {
         const text = body.line.replaceAll("\0", "\ufffd").toWellFormed();
         const line = { time: Date.now(), stream: "stdout", text } as const;
-        const { id, isRemembered } = await ids.find(body.job_id);
+        const known = ids.get(body.job_id);
         try {
-          await engine.appendLines([{ ...line, job: id }]);
+          await engine.appendLines([{ ...line, job: known ?? (await find(body.job_id)) }]);
         } catch (error) {
-          if (!(error instanceof NotFoundError) || !isRemembered) throw error;
+          if (!(error instanceof NotFoundError) || known === undefined) throw error;
           // Deleted since; another job may have the id by now.
           ids.forget(body.job_id);
-          await engine.appendLines([{ ...line, job: (await ids.find(body.job_id)).id }]);
+          await engine.appendLines([{ ...line, job: await find(body.job_id) }]);
         }
         return ok({ status: "ok" });
       },

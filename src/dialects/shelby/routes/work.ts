@@ -1,10 +1,10 @@
 /** What agents do with jobs: poll, acknowledge, fetch the script, report, finish. */
 import { z } from "zod";
 import { canonicalJson } from "../../../domain/canonicalJson.ts";
-import { ConflictError } from "../../../domain/errors.ts";
+import { ConflictError, NotFoundError } from "../../../domain/errors.ts";
 import type { Job, JsonObject } from "../../../domain/job.ts";
 import { recordHash } from "../../../domain/provenance.ts";
-import type { Engine } from "../../../engine/engine.ts";
+import type { Engine, FinishRequest } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import { fastApiRoute } from "../../fastApi/route.ts";
 import { FreshReads } from "../../freshReads.ts";
@@ -15,6 +15,7 @@ import { DEFAULT_ENTRYPOINT, specOf } from "../jobSpec.ts";
 import type { Nodes } from "../nodes.ts";
 import { Offers } from "../offers.ts";
 import { RefusedError } from "../refusals.ts";
+import { Remembered } from "../remembered.ts";
 import * as schema from "../schemas.ts";
 import type { Scripts } from "../scripts.ts";
 import type { ShelbySettings } from "../shelbySettings.ts";
@@ -31,6 +32,13 @@ const MAX_PAGE_JOBS = 256;
 const MAX_PAGES = 8;
 const MAX_ERROR_CHARACTERS = 4_000;
 
+/** A job that a node holds, by its acknowledgement. */
+interface HeldJob {
+  readonly id: number;
+  readonly attempt: number;
+  readonly workerId: string;
+}
+
 export interface WorkRoutesOptions {
   readonly engine: Engine;
   readonly views: Pick<ShelbyViews, "ownJob">;
@@ -41,6 +49,10 @@ export interface WorkRoutesOptions {
 
 export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRoutesOptions): Route[] {
   const offers = new Offers(settings);
+  /** The engine's ids of jobs that polls have shown. */
+  const shown = new Remembered<number>();
+  /** Jobs as they were given to their nodes. */
+  const held = new Remembered<HeldJob>();
   /** Pending jobs, oldest first: one reading for all who poll at the same moment. */
   const pages = new FreshReads((page: string) => {
     const [limit = "", after = ""] = page.split("/");
@@ -95,6 +107,7 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
       handler: async ({ query }) => {
         await nodes.heard(query.nodeId);
         const job = await nextFor(query.nodeId);
+        if (job !== null) shown.set(job.key, job.id);
         return ok({ job: job === null ? null : offeredJob(job) });
       },
     }),
@@ -113,11 +126,20 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
       handler: async ({ body }) => {
         const { nodeId, jobId } = body;
         await nodes.heard(nodeId);
-        const { id } = await views.ownJob(jobId);
+        const known = shown.get(jobId);
+        const first = known ?? (await views.ownJob(jobId)).id;
         await checkSignature(nodeId, jobId, given(body.signature));
-        const taken = await take(engine, id, nodeId, settings.nodeTimeoutMs);
+        const { id, attempt } = await take(engine, first, nodeId, settings.nodeTimeoutMs).catch(
+          async (error: unknown) => {
+            if (!(error instanceof NotFoundError) || known === undefined) throw error;
+            // Deleted since; another job may have the id by now.
+            shown.forget(jobId);
+            return take(engine, (await views.ownJob(jobId)).id, nodeId, settings.nodeTimeoutMs);
+          },
+        );
+        held.set(jobId, { id, attempt, workerId: nodeId });
         // The number it had when it was offered.
-        offers.taken(id, taken.attempt - 1);
+        offers.taken(id, attempt - 1);
         return ok({ status: "ok", jobId });
       },
     }),
@@ -185,28 +207,30 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
       },
       handler: async ({ body }) => {
         const { nodeId, jobId, ...outcome } = body;
-        const job = await views.ownJob(jobId);
-        if (job.workerId !== nodeId || statusOf(job.state) === "pending") throw notTheirs();
         const error = errorOf(outcome.metadata);
         const record = { jobId, nodeId, ...outcome, ts: unixSeconds(Date.now()) };
-        const [answer] = await engine.finish({
-          workerId: nodeId,
-          results: [
-            {
-              id: job.id,
-              attempt: job.attempt,
-              outcome: error === null ? "succeeded" : "failed",
-              exitCode: null,
-              error,
-              result: { ...outcome, artifact: null },
-              startedAt: null,
-              records: [{ kind: "provenance", data: record }],
-            },
-          ],
-        });
+        const finish = async ({ id, attempt }: Pick<HeldJob, "id" | "attempt">) => {
+          const result: FinishRequest["results"][number] = {
+            ...{ id, attempt, exitCode: null, error, startedAt: null },
+            outcome: error === null ? "succeeded" : "failed",
+            result: { ...outcome, artifact: null },
+            records: [{ kind: "provenance", data: record }],
+          };
+          const [answer] = await engine.finish({ workerId: nodeId, results: [result] });
+          return { id, answer };
+        };
+        const known = held.get(jobId);
+        held.forget(jobId);
+        let ended = known?.workerId === nodeId ? await finish(known) : null;
+        if (ended?.answer?.accepted !== true) {
+          const job = await views.ownJob(jobId);
+          if (job.workerId !== nodeId || statusOf(job.state) === "pending") throw notTheirs();
+          ended = await finish(job);
+        }
+        const { id, answer } = ended;
         if (answer?.accepted !== true) throw notTheirs();
         // Its node did not hear the answer: the same again.
-        const kept = answer.isRepeated === true ? await newestRecord(engine, job.id) : record;
+        const kept = answer.isRepeated === true ? await newestRecord(engine, id) : record;
         if (canonicalJson({ ...kept, ts: 0 }) !== canonicalJson({ ...record, ts: 0 })) {
           throw new RefusedError("Job has ended with another result");
         }

@@ -1,0 +1,35 @@
+/** Values kept in each half of a memory. */
+const HALF = 10_000;
+
+/**
+ * A bounded memory of what is known of jobs that are spoken of often: looking them up each time would cost as much as
+ * the call. What it tells may be out of date.
+ *
+ * In two halves: when the young one is full it becomes the old one, and what was the old one is forgotten. A map in
+ * the order of use would walk along its deleted entries with every call.
+ */
+export class Remembered<Value> {
+  #young = new Map<string, Value>();
+  #old = new Map<string, Value>();
+
+  get(jobId: string): Value | undefined {
+    const value = this.#young.get(jobId);
+    if (value !== undefined) return value;
+    const older = this.#old.get(jobId);
+    if (older !== undefined) this.set(jobId, older);
+    return older;
+  }
+
+  set(jobId: string, value: Value): void {
+    if (this.#young.size >= HALF) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(jobId, value);
+  }
+
+  forget(jobId: string): void {
+    this.#young.delete(jobId);
+    this.#old.delete(jobId);
+  }
+}
