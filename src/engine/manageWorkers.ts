@@ -77,8 +77,8 @@ export const deleteWorkers: Handler<"deleteWorker"> = (context, requests) =>
   });
 
 /**
- * These workers were heard from. Those that are known are held from here on in one order, as every server holds them,
- * so that no two commits wait for each other in a circle; unknown ones are passed by.
+ * These workers were heard from; unknown ones are passed by. Those that are known are held from here on, in one order:
+ * commits of two servers with the same kind of command do not wait for each other in a circle.
  */
 async function seen({ tx, now }: BatchContext, workers: readonly { readonly id: string }[]): Promise<void> {
   await tx.touchWorkers(workers.map(({ id }) => ({ id, lastSeenAt: now })));

@@ -10,8 +10,14 @@ import { jobOrNull, refOf } from "./jobLookup.ts";
 import { specOf } from "./jobSpec.ts";
 
 const COLLECTION = "shelby.bare";
-/** Of more that wait at a time the newest count. */
-const PLACES = 8;
+/** So many of one creator may wait at a time; of more some are not seen. */
+const PLACES = 16;
+
+interface Entry {
+  readonly jobId: string;
+  /** Hash of what the job says: jobs that say the same are alike. */
+  readonly content: string;
+}
 
 export class BareJobs {
   readonly #engine: Pick<Engine, "read" | "putDocuments">;
@@ -24,26 +30,47 @@ export class BareJobs {
   async add(job: Job, creator: string): Promise<void> {
     const { runAt } = job;
     if (runAt === null) return;
-    const content = createHash("sha256").update(canonicalJson({ name: job.name, spec: job.spec }));
-    const value = { job: job.key, until: runAt, content: content.digest("hex") };
-    const key = placeOf(creator, job.id % PLACES);
-    await this.#engine.putDocuments([{ collection: COLLECTION, key, value, expiresAt: runAt }]);
+    const hash = createHash("sha256").update(canonicalJson({ name: job.name, spec: job.spec }));
+    const entry = { jobId: job.key, content: hash.digest("hex") };
+    const own = job.id % PLACES;
+    for (let tried = 0; tried < PLACES; tried++) {
+      const place = (own + tried) % PLACES;
+      if ((await this.#jobAt(creator, place)) === null) return this.#put(creator, place, entry, runAt);
+    }
+    // It takes the place of another, and where that was not like it nobody can say which is meant.
+    const displaced = await this.#entryAt(creator, own);
+    const areAlike = displaced === null || displaced.content === entry.content;
+    await this.#put(creator, own, areAlike ? entry : { ...entry, content: job.key }, runAt);
   }
 
   /** The creator's jobs that wait for a script, the oldest first; none where they are not all alike. */
   async of(creator: string): Promise<readonly Job[]> {
-    const now = Date.now();
-    const found = await Promise.all(
-      Array.from({ length: PLACES }, async (_, place) => {
-        const entry = await this.#engine.read.document(COLLECTION, placeOf(creator, place));
-        if (typeof entry?.job !== "string" || Number(entry.until) <= now) return null;
-        const job = await jobOrNull(this.#engine.read, refOf(entry.job));
-        return job !== null && isBare(job) ? { job, content: entry.content } : null;
-      }),
-    );
-    const bare = found.filter((one) => one !== null);
+    const places = Array.from({ length: PLACES }, (_, place) => this.#jobAt(creator, place));
+    const bare = (await Promise.all(places)).filter((one) => one !== null);
     if (new Set(bare.map(({ content }) => content)).size > 1) return [];
     return bare.map(({ job }) => job).sort((a, b) => a.id - b.id);
+  }
+
+  /** Null where no job waits, or none any more. */
+  async #jobAt(
+    creator: string,
+    place: number,
+  ): Promise<{ readonly job: Job; readonly content: string } | null> {
+    const entry = await this.#entryAt(creator, place);
+    const job = entry === null ? null : await jobOrNull(this.#engine.read, refOf(entry.jobId));
+    return entry !== null && job !== null && isBare(job) ? { job, content: entry.content } : null;
+  }
+
+  async #entryAt(creator: string, place: number): Promise<Entry | null> {
+    const value = await this.#engine.read.document(COLLECTION, placeOf(creator, place));
+    const { jobId, content, until } = value ?? {};
+    if (typeof jobId !== "string" || typeof content !== "string" || Number(until) <= Date.now()) return null;
+    return { jobId, content };
+  }
+
+  async #put(creator: string, place: number, entry: Entry, until: number): Promise<void> {
+    const document = { collection: COLLECTION, key: placeOf(creator, place), expiresAt: until };
+    await this.#engine.putDocuments([{ ...document, value: { ...entry, until } }]);
   }
 }
 

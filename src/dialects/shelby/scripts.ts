@@ -1,6 +1,6 @@
 /** Uploaded scripts. The text lies among the artifacts; the job's spec names it. */
 import { createHash } from "node:crypto";
-import { ConflictError, NotFoundError, StoreUnavailableError } from "../../domain/errors.ts";
+import { ConflictError, isDomainError, NotFoundError, StoreUnavailableError } from "../../domain/errors.ts";
 import type { Job } from "../../domain/job.ts";
 import type { Engine, JobEdit } from "../../engine/engine.ts";
 import type { BlobStore } from "../../store/blobs/blobStore.ts";
@@ -83,7 +83,12 @@ export class Scripts {
 
   /** To be called when a job was created without an id of its creator's, and has no script yet. */
   async expect(job: Job, creator: string): Promise<void> {
-    await this.#bareJobs.add(job, creator);
+    try {
+      await this.#bareJobs.add(job, creator);
+    } catch (error) {
+      // The job is there, and its creator is told so: only what an upload may guess is lost.
+      if (!isDomainError(error)) throw error;
+    }
   }
 
   /** To be called when a job was created under an id of its creator's: no script waits for it any more. */
@@ -165,11 +170,11 @@ export class Scripts {
     for (let tried = 0; tried < MAX_TRIES; tried++) {
       const job = await this.#find(key);
       if (job === null || !borrows(job, jobId)) return true;
-      if (job.attempt > 0) return false;
-      const change =
-        job.state === "cancelled"
-          ? { onlyFrom: [job.state] }
-          : { runAt: this.#graceEnd(), onlyFrom: statesOf("pending") };
+      const isPending = statusOf(job.state) === "pending";
+      if (job.attempt > 0 || !(isPending || job.state === "cancelled")) return false;
+      const change = isPending
+        ? { runAt: this.#graceEnd(), onlyFrom: statesOf("pending") }
+        : { onlyFrom: [job.state] };
       if (await this.#edit(job, { upload: null, lentBy: jobId }, change)) return true;
     }
     return false;

@@ -46,6 +46,8 @@ export class RefusedSites {
   note({ headers }: Request, cors: Cors | null): void {
     const origin = headers.get("origin");
     if (origin === null || headers.get("access-control-request-method") === null) return;
+    // No name that anybody could allow.
+    if (origin === "" || origin === "null") return;
     if (cors?.allows(origin) || origin.length > MAX_ORIGIN_CHARACTERS) return;
     if (this.#told.has(origin) || this.#told.size >= MAX_SITES) return;
     this.#told.add(origin);

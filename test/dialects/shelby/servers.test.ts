@@ -60,6 +60,25 @@ test("a job without an id here, and a script for another id there", async () => 
   expect((await here.get("/api/frontend/jobs/job-123")).body.jobId).toBe(jobId);
 }, 60_000);
 
+test("a node that speaks now to one server, now to the other, finishes each of its runs", async () => {
+  const storeUrl = await cluster.newDatabase();
+  await using here = await startShelby({ storeUrl, artifacts });
+  await using there = await startShelby({ storeUrl, artifacts });
+  await here.job("j");
+  for (const [acknowledge, finish] of [
+    [here, there],
+    [there, here],
+  ] as const) {
+    expect((await acknowledge.ack("n", "j")).status).toBe(200);
+    expect((await finish.finish("n", "j")).status).toBe(200);
+    expect(await finish.statusOf("j")).toBe("finished");
+    expect((await here.post("/api/frontend/jobs/j/restart")).status).toBe(200);
+  }
+  // A word about a run that is over changes nothing of the next.
+  expect((await here.finish("n", "j")).status).toBe(400);
+  expect((await here.get("/api/frontend/jobs/j")).body.provenance).toHaveLength(2);
+}, 60_000);
+
 test("copies of the flow at once on two servers, and heartbeats of all workers at both", async () => {
   const storeUrl = await cluster.newDatabase();
   const dialect = { scriptGraceMs: 60_000 };

@@ -153,6 +153,34 @@ test("copies of the flow at once: each job gets one of the scripts", async () =>
   expect(scripts.toSorted()).toEqual(names);
 });
 
+test("jobs of others in between do not hide those that wait", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const between = async () => {
+    for (let n = 0; n < 15; n++) await shelby.job(`of-others-${Math.random()}`);
+  };
+  const first = await create(shelby);
+  await between();
+  const second = await create(shelby);
+  await upload(shelby, "job-123", "one");
+  await upload(shelby, "job-123", "two");
+  expect([await scriptOf(shelby, first), await scriptOf(shelby, second)]).toEqual(["one", "two"]);
+  await create(shelby, { datasetName: "A" });
+  await between();
+  const other = await create(shelby, { datasetName: "B" });
+  await upload(shelby, "job-124", "whose");
+  expect(await scriptOf(shelby, other)).toBe("");
+});
+
+test("of more jobs that are not alike than there are places none is taken for meant", async () => {
+  await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 } });
+  const jobIds = [];
+  for (let n = 0; n < 16; n++) jobIds.push(await create(shelby));
+  jobIds.push(await create(shelby, { datasetName: "another" }));
+  await upload(shelby, "job-123", "whose");
+  const scripts = await Promise.all(jobIds.map((id) => scriptOf(shelby, id)));
+  expect(new Set(scripts)).toEqual(new Set([""]));
+});
+
 test("what a deleted job only had on loan is there for its own job; what it ran with is not", async () => {
   await using shelby = await startShelby({ dialect: { scriptGraceMs: 200, offerMs: 0 } });
   const unused = await create(shelby);

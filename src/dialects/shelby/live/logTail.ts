@@ -39,7 +39,8 @@ export async function readTail(
   const last = decodePlace(latest.next).attempt - 1;
   for (let attempt = last; attempt > Math.max(0, last - MAX_ATTEMPTS) && room > 0 && isWhole; attempt--) {
     const part = await readAttempt(read, jobId, attempt, room, limits.maxSnapshotBytes - bytes);
-    parts.unshift([...part.lines, ...part.assembler.rest()].slice(-room));
+    const rest = part.bytes <= limits.maxSnapshotBytes - bytes ? part.assembler.rest() : [];
+    parts.unshift([...part.lines, ...rest].slice(-room));
     room -= parts[0]?.length ?? 0;
     bytes += part.bytes;
     isWhole = part.isWhole;

@@ -222,7 +222,8 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
         const known = held.get(jobId);
         held.forget(jobId);
         let ended = known?.workerId === nodeId ? await finish(known) : null;
-        if (ended?.answer?.accepted !== true) {
+        // What is remembered may be an attempt that has ended at another server since, and the node speaks of a later one.
+        if (ended?.answer?.accepted !== true || ended.answer.isRepeated === true) {
           const job = await views.ownJob(jobId);
           if (job.workerId !== nodeId || statusOf(job.state) === "pending") throw notTheirs();
           ended = await finish(job);
