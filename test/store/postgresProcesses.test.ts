@@ -33,10 +33,12 @@ function start(name: string, store: string, args: readonly string[]): ChildProce
 
 function outputOf(child: ChildProcess): { readonly text: () => string; readonly firstLine: Promise<string> } {
   let text = "";
+  let stdout = "";
   const { promise, resolve: gotLine, reject } = Promise.withResolvers<string>();
   child.stdout?.on("data", (chunk: Buffer) => {
     text += chunk.toString();
-    if (text.includes("\n")) gotLine(text.slice(0, text.indexOf("\n")));
+    stdout += chunk.toString();
+    if (stdout.includes("\n")) gotLine(stdout.slice(0, stdout.indexOf("\n")));
   });
   child.stderr?.on("data", (chunk: Buffer) => {
     text += chunk.toString();
