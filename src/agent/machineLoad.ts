@@ -63,16 +63,11 @@ export class LoadReporter {
     const used = [...(gpus?.gpus.values() ?? [])].flatMap(({ percent }) =>
       percent === null ? [] : [percent],
     );
+    const sum = used.reduce((total, percent) => total + percent, 0);
     return {
       cpuPercent: percentOf(busy, all),
       memoryPercent: percentOf(totalmem() - freemem(), totalmem()),
-      gpuPercent:
-        used.length === 0
-          ? null
-          : percentOf(
-              used.reduce((sum, one) => sum + one, 0),
-              100 * used.length,
-            ),
+      gpuPercent: used.length === 0 ? null : percentOf(sum, 100 * used.length),
     };
   }
 }

@@ -1,3 +1,5 @@
+import { NotFoundError } from "../../domain/errors.ts";
+
 /** Values kept in each half of a memory. */
 const HALF = 10_000;
 
@@ -31,5 +33,42 @@ export class Remembered<Value> {
   forget(jobId: string): void {
     this.#young.delete(jobId);
     this.#old.delete(jobId);
+  }
+}
+
+/** The engine's ids of jobs, remembered. */
+export class RememberedIds {
+  readonly #ids = new Remembered<number>();
+  readonly #find: (jobId: string) => Promise<number>;
+
+  /** @param find looks an id up that is not remembered */
+  constructor(find: (jobId: string) => Promise<number>) {
+    this.#find = find;
+  }
+
+  set(jobId: string, id: number): void {
+    this.#ids.set(jobId, id);
+  }
+
+  /**
+   * Does something with the engine's id of a job; once more with the one that is looked up, where the job that was
+   * remembered is gone: another may have its key by now.
+   */
+  async use<Result>(jobId: string, act: (id: number) => Promise<Result>): Promise<Result> {
+    const known = this.#ids.get(jobId);
+    if (known === undefined) return act(await this.#look(jobId));
+    try {
+      return await act(known);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      this.#ids.forget(jobId);
+      return act(await this.#look(jobId));
+    }
+  }
+
+  async #look(jobId: string): Promise<number> {
+    const id = await this.#find(jobId);
+    this.#ids.set(jobId, id);
+    return id;
   }
 }

@@ -50,10 +50,9 @@ test("a job goes through two servers: created here, its script there, acknowledg
 }, 60_000);
 
 test("a job without an id here, and a script for another id there", async () => {
-  const storeUrl = await cluster.newDatabase();
-  const dialect = { scriptGraceMs: 60_000 };
-  await using here = await startShelby({ storeUrl, artifacts, dialect });
-  await using there = await startShelby({ storeUrl, artifacts, dialect });
+  const options = { storeUrl: await cluster.newDatabase(), artifacts, dialect: { scriptGraceMs: 60_000 } };
+  await using here = await startShelby(options);
+  await using there = await startShelby(options);
   const { jobId } = (await here.post("/api/jobs/create", { datasetName: "d" })).body;
   await there.post("/api/jobs/upload-script", { jobId: "job-123", script: "print(1)" });
   expect((await here.get(`/api/jobs/fetch-script?jobId=${jobId}`)).body.script).toBe("print(1)");
@@ -80,10 +79,9 @@ test("a node that speaks now to one server, now to the other, finishes each of i
 }, 60_000);
 
 test("copies of the flow at once on two servers, and heartbeats of all workers at both", async () => {
-  const storeUrl = await cluster.newDatabase();
-  const dialect = { scriptGraceMs: 60_000 };
-  await using here = await startShelby({ storeUrl, artifacts, dialect });
-  await using there = await startShelby({ storeUrl, artifacts, dialect });
+  const options = { storeUrl: await cluster.newDatabase(), artifacts, dialect: { scriptGraceMs: 60_000 } };
+  await using here = await startShelby(options);
+  await using there = await startShelby(options);
   const names = ["a", "b", "c", "d", "e", "f"];
   const jobIds = await Promise.all(
     names.map(async (script, n) => {

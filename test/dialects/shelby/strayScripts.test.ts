@@ -17,6 +17,13 @@ const scriptOf = async (shelby: ShelbyServer, jobId: string) =>
 const idBehind = async (shelby: ShelbyServer, jobId: string) =>
   (await shelby.get(`/api/frontend/jobs/${jobId}`)).body.jobId;
 
+/** A call under a key, or under a token. */
+async function callAs({ url }: ShelbyServer, key: string, path: string, body: object) {
+  const credential = key.includes(".") ? { authorization: `Bearer ${key}` } : { "x-api-key": key };
+  const headers = { "content-type": "application/json", ...credential };
+  return (await fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
 test("the document's flow: the job gets the script, after its grace, and answers to that id", async () => {
   await using shelby = await startShelby({ dialect: { scriptGraceMs: 300, offerMs: 0 } });
   const jobId = await create(shelby);
@@ -280,42 +287,30 @@ test("a script of somebody else is not taken", async () => {
     dialect: { scriptGraceMs: 60_000 },
     access: { configuredKeys: keys },
   });
-  const as = async (key: string, path: string, body: object) => {
-    const credential = key.includes(".") ? { authorization: `Bearer ${key}` } : { "x-api-key": key };
-    const headers = { "content-type": "application/json", ...credential };
-    return (
-      await fetch(`${shelby.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) })
-    ).json();
-  };
-  const { jobId } = await as("a", "/api/jobs/create", { datasetName: "d" });
+  const { jobId } = await callAs(shelby, "a", "/api/jobs/create", { datasetName: "d" });
   const script = async () => {
     const job = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
     return job.spec.script;
   };
-  await as("b", "/api/jobs/create", { datasetName: "b's" });
-  await as("b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
+  await callAs(shelby, "b", "/api/jobs/create", { datasetName: "b's" });
+  await callAs(shelby, "b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
   expect(await script()).toBe(null);
-  const { token } = await as("a", "/v1/tokens", {});
-  await as(token, "/api/jobs/upload-script", { jobId: "job-123", script: "a's" });
+  const { token } = await callAs(shelby, "a", "/v1/tokens", {});
+  await callAs(shelby, token, "/api/jobs/upload-script", { jobId: "job-123", script: "a's" });
   expect(await script()).toMatchObject({ bytes: 3 });
-  // Nor is it taken away by somebody else's job of that id, which gets it too, as any job would.
-  await as("b", "/api/jobs/create", { jobId: "job-123", datasetName: "d" });
+  // Nor is it taken away by somebody else's job of that id, which gets it too, as every job would.
+  await callAs(shelby, "b", "/api/jobs/create", { jobId: "job-123", datasetName: "d" });
   expect(await script()).toMatchObject({ bytes: 3 });
 });
 
 test("many jobs of others that wait for their scripts, with much in them, do not stand in the way", async () => {
   const configuredKeys = ["a", "b"].map((key) => ({ role: "submit" as const, key }));
   await using shelby = await startShelby({ dialect: { scriptGraceMs: 60_000 }, access: { configuredKeys } });
-  const as = async (key: string, path: string, body: object) => {
-    const headers = { "content-type": "application/json", "x-api-key": key };
-    const request = { method: "POST", headers, body: JSON.stringify(body) };
-    return (await fetch(`${shelby.url}${path}`, request)).json();
-  };
   const meta = { note: "x".repeat(200_000) };
-  for (let n = 0; n < 300; n++) await as("a", "/api/jobs/create", { datasetName: "d", meta });
-  const { jobId } = await as("b", "/api/jobs/create", { datasetName: "d" });
+  for (let n = 0; n < 300; n++) await callAs(shelby, "a", "/api/jobs/create", { datasetName: "d", meta });
+  const { jobId } = await callAs(shelby, "b", "/api/jobs/create", { datasetName: "d" });
   const startedMs = performance.now();
-  await as("b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
+  await callAs(shelby, "b", "/api/jobs/upload-script", { jobId: "job-123", script: "b's" });
   expect(performance.now() - startedMs).toBeLessThan(100);
   const { spec } = await shelby.engine.read.job({ dialect: "shelby", key: jobId });
   expect(spec.lentBy).toBe("job-123");

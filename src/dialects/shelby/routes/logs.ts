@@ -1,13 +1,12 @@
 /** Logs: what jobs wrote, and where their agents send it. */
 import { z } from "zod";
-import { NotFoundError } from "../../../domain/errors.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import { fastApiRoute } from "../../fastApi/route.ts";
 import type { Route } from "../../route.ts";
 import * as field from "../fields.ts";
 import { lastLines, recentLines } from "../lastLines.ts";
-import { Remembered } from "../remembered.ts";
+import { RememberedIds } from "../remembered.ts";
 import * as schema from "../schemas.ts";
 import type { ShelbyViews } from "../views.ts";
 
@@ -24,13 +23,7 @@ export function logRoutes({
   readonly engine: Engine;
   readonly views: ShelbyViews;
 }): Route[] {
-  /** The engine's ids of jobs whose agents send many lines. */
-  const ids = new Remembered<number>();
-  const find = async (jobId: string): Promise<number> => {
-    const { id } = await views.ownJob(jobId);
-    ids.set(jobId, id);
-    return id;
-  };
+  const ids = new RememberedIds(async (jobId) => (await views.ownJob(jobId)).id);
 
   return [
     ...fastApiRoute({
@@ -88,15 +81,7 @@ export function logRoutes({
       handler: async ({ body }) => {
         const text = body.line.replaceAll("\0", "\ufffd").toWellFormed();
         const line = { time: Date.now(), stream: "stdout", text } as const;
-        const known = ids.get(body.job_id);
-        try {
-          await engine.appendLines([{ ...line, job: known ?? (await find(body.job_id)) }]);
-        } catch (error) {
-          if (!(error instanceof NotFoundError) || known === undefined) throw error;
-          // Deleted since; another job may have the id by now.
-          ids.forget(body.job_id);
-          await engine.appendLines([{ ...line, job: await find(body.job_id) }]);
-        }
+        await ids.use(body.job_id, (job) => engine.appendLines([{ ...line, job }]));
         return ok({ status: "ok" });
       },
     }),

@@ -1,7 +1,7 @@
 /** What agents do with jobs: poll, acknowledge, fetch the script, report, finish. */
 import { z } from "zod";
 import { canonicalJson } from "../../../domain/canonicalJson.ts";
-import { ConflictError, NotFoundError } from "../../../domain/errors.ts";
+import { ConflictError } from "../../../domain/errors.ts";
 import type { Job, JsonObject } from "../../../domain/job.ts";
 import { recordHash } from "../../../domain/provenance.ts";
 import type { Engine, FinishRequest } from "../../../engine/engine.ts";
@@ -15,7 +15,7 @@ import { DEFAULT_ENTRYPOINT, specOf } from "../jobSpec.ts";
 import type { Nodes } from "../nodes.ts";
 import { Offers } from "../offers.ts";
 import { RefusedError } from "../refusals.ts";
-import { Remembered } from "../remembered.ts";
+import { Remembered, RememberedIds } from "../remembered.ts";
 import * as schema from "../schemas.ts";
 import type { Scripts } from "../scripts.ts";
 import type { ShelbySettings } from "../shelbySettings.ts";
@@ -50,7 +50,7 @@ export interface WorkRoutesOptions {
 export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRoutesOptions): Route[] {
   const offers = new Offers(settings);
   /** The engine's ids of jobs that polls have shown. */
-  const shown = new Remembered<number>();
+  const shown = new RememberedIds(async (jobId) => (await views.ownJob(jobId)).id);
   /** Jobs as they were given to their nodes. */
   const held = new Remembered<HeldJob>();
   /** Pending jobs, oldest first: one reading for all who poll at the same moment. */
@@ -126,17 +126,10 @@ export function workRoutes({ engine, views, nodes, scripts, settings }: WorkRout
       handler: async ({ body }) => {
         const { nodeId, jobId } = body;
         await nodes.heard(nodeId);
-        const known = shown.get(jobId);
-        const first = known ?? (await views.ownJob(jobId)).id;
-        await checkSignature(nodeId, jobId, given(body.signature));
-        const { id, attempt } = await take(engine, first, nodeId, settings.nodeTimeoutMs).catch(
-          async (error: unknown) => {
-            if (!(error instanceof NotFoundError) || known === undefined) throw error;
-            // Deleted since; another job may have the id by now.
-            shown.forget(jobId);
-            return take(engine, (await views.ownJob(jobId)).id, nodeId, settings.nodeTimeoutMs);
-          },
-        );
+        const { id, attempt } = await shown.use(jobId, async (known) => {
+          await checkSignature(nodeId, jobId, given(body.signature));
+          return take(engine, known, nodeId, settings.nodeTimeoutMs);
+        });
         held.set(jobId, { id, attempt, workerId: nodeId });
         // The number it had when it was offered.
         offers.taken(id, attempt - 1);
