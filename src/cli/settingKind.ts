@@ -156,23 +156,25 @@ export function apiKeys(): SettingKind<readonly ConfiguredKey[]> {
   };
 }
 
-/** Origins of web pages; none is allowed too. */
+/** Origins of web pages. `none` is no other one. */
 export function webOrigins(): SettingKind<readonly string[]> {
-  const allowed = "origins such as https://example.com, or * for all";
+  const allowed = "origins such as https://example.com, local, none, or * for all";
   return {
     placeholder: "origin",
     isList: true,
     allowed,
     read(value) {
-      return listOfTexts(value, allowed).map((item) => {
-        if (item === "*") return item;
+      const items = listOfTexts(value, allowed);
+      if (items.length === 1 && items[0] === "none") return [];
+      return items.map((item) => {
+        if (item === "*" || item === "local") return item;
         const url = URL.parse(item);
         const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`;
         if (!isOrigin) throw refuse(allowed, item);
         return url.origin;
       });
     },
-    show: (value) => value.join(","),
+    show: (value) => (value.length === 0 ? "none" : value.join(",")),
   };
 }
 

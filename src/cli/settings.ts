@@ -251,9 +251,9 @@ export const SETTINGS = {
     group: "server",
     key: "cors-origin",
     kind: webOrigins(),
-    default: [],
+    default: ["local"],
     description:
-      "Other site whose pages may call the server from a browser; `*` is every site. Can be given several times.",
+      "Other site whose pages may call the server from a browser; `local` is what the reader's own machine serves (localhost, any port), `none` no other site, `*` every site. Can be given several times.",
     formerVariable: "cors_origins",
   }),
   corsAllowMethods: define({

@@ -52,7 +52,9 @@ export class HttpHandler {
 
   /** Answers one request; never rejects. */
   readonly handle = (request: Request, addresses: AddressSource): Promise<Response> =>
-    this.#cors === null ? this.#answer(request, addresses) : this.#answerPage(request, addresses, this.#cors);
+    this.#cors?.concerns(request)
+      ? this.#answerPage(request, addresses, this.#cors)
+      : this.#answer(request, addresses);
 
   async #answerPage(request: Request, addresses: AddressSource, cors: Cors): Promise<Response> {
     const preflight = request.method === "OPTIONS" ? cors.preflight(request) : null;

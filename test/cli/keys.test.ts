@@ -200,6 +200,16 @@ describe("settings of access", () => {
     });
   });
 
+  test("pages of the reader's own machine may call unless other sites, or none, are named", () => {
+    expect(resolve({}).values.corsOrigins).toEqual(["local"]);
+    const both = resolve({}, { corsOrigins: ["local", "https://a.example"] });
+    expect(both.values.corsOrigins).toEqual(["local", "https://a.example"]);
+    const { values, entries } = resolve({ cors_origins: "none" });
+    expect(values.corsOrigins).toEqual([]);
+    expect(entries.find(({ key }) => key === "cors-origin")?.text).toBe("none");
+    expect(() => resolve({}, { corsOrigins: ["none", "https://a.example"] })).toThrow("--cors-origin");
+  });
+
   test("our own settings win over them, and empty ones are unset", () => {
     const env = { api_keys: "theirs", YARDMASTER_API_KEYS: "read:ours", rate_limit_per_minute: "" };
     expect(resolve(env).values.apiKeys).toEqual([{ role: "read", key: "ours" }]);

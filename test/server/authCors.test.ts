@@ -108,6 +108,40 @@ describe("pages of other sites", () => {
     }
   });
 
+  test("a page that its reader's own machine serves is let in with `local`, and none that only looks like one", async () => {
+    await using server = await startTestServer({}, { access: { cors: cors({ origins: ["local"] }) } });
+    const allowed = async (origin: string) =>
+      (await fetch(`${server.url}/v1/jobs`, { headers: { origin } })).headers.get(
+        "access-control-allow-origin",
+      );
+    for (const origin of [
+      "http://localhost:5173",
+      "https://LOCALHOST",
+      "http://127.0.0.1:3000",
+      "http://[::1]:80",
+    ]) {
+      expect(await allowed(origin)).toBe(origin);
+      expect(
+        (await preflight(server.url, "/v1/jobs", origin)).headers.get("access-control-allow-methods"),
+      ).toBe("POST");
+    }
+    for (const origin of [
+      "null",
+      "",
+      "file://",
+      "http://localhost.example.com",
+      "http://localhost.",
+      "http://evil.localhost",
+      "http://127.0.0.1.example.com",
+      "http://example.com/localhost",
+      "http://localhost@example.com",
+      "http://192.168.1.2:3000",
+      "chrome-extension://localhost",
+    ]) {
+      expect([origin, await allowed(origin)]).toEqual([origin, null]);
+    }
+  });
+
   test("every site is let in with *, but never with a login that the browser has stored", async () => {
     const all = cors({ origins: ["*"], allowsCredentials: true });
     await using server = await startTestServer({}, { access: { cors: all } });

@@ -2,9 +2,10 @@
  * Which pages of other sites may call this server from a browser (CORS). It stands outside authentication: a
  * preflight carries no key, and a page has to be able to read why it was refused.
  */
+import { isLoopback } from "./allowedHosts.ts";
 
 export interface CorsOptions {
-  /** `*`, or origins such as `https://example.com`. */
+  /** Origins such as `https://example.com`; `local` is every page that its reader's own machine serves, `*` every page. */
   readonly origins: readonly string[];
   /** `*` is whatever the page asks for. */
   readonly methods: readonly string[];
@@ -34,16 +35,24 @@ export class Cors {
   readonly #options: CorsOptions;
   readonly #origins: ReadonlySet<string>;
   readonly #takesAll: boolean;
+  readonly #takesLocal: boolean;
 
   constructor(options: CorsOptions) {
     this.#options = options;
     this.#origins = new Set(options.origins.map((origin) => origin.toLowerCase()));
     this.#takesAll = this.#origins.has("*");
+    this.#takesLocal = this.#origins.has("local");
   }
 
   /** Says whether pages of that origin may call. */
   allows(origin: string): boolean {
-    return this.#takesAll || this.#origins.has(origin.toLowerCase());
+    const name = origin.toLowerCase();
+    return this.#takesAll || this.#origins.has(name) || (this.#takesLocal && isLocal(name));
+  }
+
+  /** False for a request whose answer is the same for every page: a program's that nothing keeps the answer of. */
+  concerns({ method, headers }: Request): boolean {
+    return method === "GET" || method === "HEAD" || headers.get("origin") !== null;
   }
 
   /** The answer to a preflight; null when the request is none. */
@@ -78,4 +87,13 @@ export class Cors {
       headers.set("access-control-allow-credentials", "true");
     }
   }
+}
+
+/**
+ * True for a page that came from the machine on which it is read, whatever the port: only names that no other
+ * machine can have. Not for `localhost.example.com`, nor for a name that is bound to this machine.
+ */
+function isLocal(origin: string): boolean {
+  const host = /^https?:\/\/([^/?#@]+?)(?::\d+)?$/.exec(origin)?.[1];
+  return host !== undefined && (host === "[::1]" || isLoopback(host));
 }
