@@ -115,6 +115,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     retainSucceededMs: optional("retainSucceededMs", s.retainSucceededMs),
     retainFailedMs: optional("retainFailedMs", s.retainFailedMs),
     retainCancelledMs: optional("retainCancelledMs", s.retainCancelledMs),
+    retainArtifactsMs: optional("retainArtifactsMs", s.retainArtifactsMs),
     maxBodyBytes: required("maxBodyBytes", s.maxBodyBytes),
     maxArtifactBytes: required("maxArtifactBytes", s.maxArtifactBytes),
     agentName: optional("agentName", s.agentName),

@@ -103,6 +103,7 @@ export async function runServer(values: SettingValues): Promise<OpenServer> {
     const server = await startServer({
       engine,
       blobs,
+      retainArtifactsMs: values.retainArtifactsMs,
       listen,
       logger,
       dialects: [

@@ -393,6 +393,14 @@ export const SETTINGS = {
     default: 7 * 86_400_000,
     description: "How long cancelled jobs are kept with their logs. `never` deletes none.",
   }),
+  retainArtifactsMs: define({
+    group: "server",
+    key: "retain-artifacts-ms",
+    kind: durationMsOrNever(1_000),
+    default: 30 * 86_400_000,
+    description:
+      "How long an artifact that no job (nor task, nor waiting script) names is kept after it was stored or asked for (HEAD) last. `never` deletes none.",
+  }),
   maxBodyBytes: define({
     group: "server",
     key: "max-body-bytes",

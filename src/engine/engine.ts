@@ -28,6 +28,7 @@ import type {
 import type { Project, ProjectStatus, Task } from "../domain/project.ts";
 import type { Resources } from "../domain/resources.ts";
 import type { Worker, WorkerRegistration, WorkerState } from "../domain/worker.ts";
+import type { MentionPage, MentionPart, MentionPlace } from "../store/store.ts";
 
 /** Names a job: its integer id, or its key. */
 export type JobRef = number | string;
@@ -429,6 +430,8 @@ export interface Reads {
     readonly limit: number;
   }): Promise<readonly RecentChunk[]>;
   document(collection: string, key: string): Promise<JsonObject | null>;
+  /** Which blobs are named in one part of what is stored, a page at a time: see `StoreReads.mentions`. */
+  mentions(part: MentionPart, after: MentionPlace | null): Promise<MentionPage>;
   workers(): Promise<readonly Worker[]>;
   worker(id: string): Promise<Worker>;
   /** The API that a worker registered with; null when there is no such worker. Costs nearly nothing. */

@@ -106,6 +106,10 @@ export class EngineReads implements StoreOnlyReads {
     return this.#store.findDocument(collection, key);
   }
 
+  mentions(...place: Parameters<Reads["mentions"]>) {
+    return this.#store.mentions(...place);
+  }
+
   projects(filter: { status?: ProjectStatus; name?: string; limit: number; offset: number }) {
     return this.#store.listProjects(filter);
   }

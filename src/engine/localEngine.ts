@@ -371,6 +371,7 @@ export class LocalEngine implements Engine {
       log: (ref, filter) => reads.log(ref, filter),
       records: (ref, filter) => reads.records(ref, filter),
       recentLog: (filter) => reads.recentLog(filter),
+      mentions: (part, after) => reads.mentions(part, after),
       document: (collection, key) => reads.document(collection, key),
       projects: (filter) => reads.projects(filter),
       project: (id) => reads.project(id),

@@ -22,6 +22,7 @@ import { OutsideTokens, type OutsideTokensOptions } from "./access/outsideTokens
 import { RateLimiter } from "./access/rateLimiter.ts";
 import { newTokenSecret, openTokenSecret } from "./access/tokenSecret.ts";
 import { Tokens } from "./access/tokens.ts";
+import { ArtifactSweep } from "./artifactSweep.ts";
 import { HttpHandler } from "./httpHandler.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 import { formatAddress, type ListenAddress, listen } from "./listen.ts";
@@ -60,6 +61,8 @@ export interface AccessOptions {
 export interface StartServerOptions {
   readonly engine: Engine;
   readonly blobs: BlobStore;
+  /** How long artifacts are kept that nothing names; absent or null is for ever. */
+  readonly retainArtifactsMs?: number | null;
   /** At least one. All are opened, or none. */
   readonly listen: readonly ListenAddress[];
   readonly logger: Logger;
@@ -168,13 +171,18 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     throw error;
   }
   const addresses = servers.map((server, place) => boundAddress(server, options.listen[place]));
+  const keepMs = options.retainArtifactsMs ?? null;
+  const sweep = keepMs === null ? null : new ArtifactSweep({ blobs, reads: engine.read, keepMs, logger });
+  sweep?.start();
   let closing: Promise<void> | null = null;
   return {
     addresses,
     close: () => {
       keys.close();
       if (closing === null) for (const dialect of dialects) dialect.close?.();
-      closing ??= closeAll(servers, live, sockets, limits.closeTimeoutMs);
+      closing ??= Promise.all([closeAll(servers, live, sockets, limits.closeTimeoutMs), sweep?.stop()]).then(
+        () => {},
+      );
       return closing;
     },
   };

@@ -395,6 +395,12 @@ export interface StoreReads {
     readonly (LogChunk & { readonly jobId: number; readonly jobKey: string; readonly attempt: number })[]
   >;
   findDocument(collection: string, key: string): Promise<JsonObject | null>;
+  /**
+   * The names of blobs (64 small hexadecimal digits) that stand anywhere in one part of what is stored, a page at a
+   * time: jobs and records in order of their numbers.
+   * @param after a place that was told before; null is the beginning
+   */
+  mentions(part: MentionPart, after: MentionPlace | null): Promise<MentionPage>;
   tallies(): Promise<readonly TallyRow[]>;
   listProjects(filter: {
     readonly status?: ProjectStatus;
@@ -414,6 +420,19 @@ export interface StoreReads {
   dialectOfWorker(id: string): Promise<DialectName | null>;
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What may name blobs: documents, templates of tasks, records of jobs, and jobs with their results. */
+export type MentionPart = "documents" | "tasks" | "records" | "jobs";
+
+/** Where a page ended: the number of a job, a record or a task, or which document it was. */
+export type MentionPlace = number | string;
+
+export interface MentionPage {
+  /** Some perhaps more than once. */
+  readonly sha256s: readonly string[];
+  /** What to ask for the next page with; null when there was nothing any more. */
+  readonly place: MentionPlace | null;
 }
 
 /** Longest text of one announcement: what a PostgreSQL notification holds. */

@@ -91,6 +91,7 @@ export function fakeEngine(overrides: Overrides = {}): FakeEngine {
     events: (ref) => job(ref).then(() => []),
     records: async () => [],
     recentLog: async () => [],
+    mentions: async () => ({ sha256s: [], place: null }),
     document: async () => null,
     log: (ref) => job(ref).then(() => ({ items: [], next: 0, isEnd: true, state: "succeeded" })),
     workers: async () => [],

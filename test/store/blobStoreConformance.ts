@@ -173,10 +173,49 @@ export function describeBlobStore(
         hashes.map((hash, index) => opened.blobs.put(hash, streamOf(`blob ${index}`), MAX_BYTES)),
       );
       const sorted = [...hashes].sort();
-      expect((await Array.fromAsync(opened.blobs.names())).sort()).toEqual(sorted);
+      expect(await names(opened.blobs)).toEqual(sorted);
       const again = await opened.reopen();
-      expect((await Array.fromAsync(again.names())).sort()).toEqual(sorted);
+      expect(await names(again)).toEqual(sorted);
       expect(await textOf(await again.open(hashes[3] ?? ""))).toBe("blob 3");
     });
+
+    test("what is put or touched counts as young; only what is not is deleted", async () => {
+      const { blobs } = opened;
+      const hashes = ["put", "put again", "touched", "left"].map(hashOf);
+      const [put = "", again = "", touched = "", left = ""] = hashes;
+      for (const text of ["put again", "touched", "left"])
+        await blobs.put(hashOf(text), streamOf(text), MAX_BYTES);
+      await blobs.touch(hashOf("not there"));
+      const between = await later(blobs, left);
+      await blobs.put(put, streamOf("put"), MAX_BYTES);
+      await blobs.put(again, streamOf("put again"), MAX_BYTES);
+      await blobs.touch(touched);
+      const entries = await Array.fromAsync(blobs.list());
+      const young = entries.filter(({ touchedAt }) => touchedAt >= between).map(({ sha256 }) => sha256);
+      expect(young.sort()).toEqual([put, again, touched].sort());
+      for (const hash of [put, again, touched, hashOf("not there")]) {
+        expect(await blobs.delete(hash, between)).toBe(false);
+      }
+      expect(await blobs.delete(left, between)).toBe(true);
+      expect(await blobs.open(left)).toBeNull();
+      expect(await blobs.delete(left, between)).toBe(false);
+      expect(await names(blobs)).toEqual([put, again, touched].sort());
+      // It may come again.
+      expect(await blobs.put(left, streamOf("left"), MAX_BYTES)).toEqual({ sizeBytes: 4, isNew: true });
+      expect(await textOf(await blobs.open(left))).toBe("left");
+    });
   });
+}
+
+async function names(blobs: BlobStore): Promise<string[]> {
+  return (await Array.fromAsync(blobs.list())).map(({ sha256 }) => sha256).sort();
+}
+
+/** A time at which that blob was there for a while, by the clock of those who keep it, which may tell whole seconds. */
+async function later(blobs: BlobStore, sha256: string): Promise<number> {
+  const { touchedAt } = (await Array.fromAsync(blobs.list())).find((one) => one.sha256 === sha256) ?? {};
+  if (touchedAt === undefined) throw new Error("the blob is not there");
+  const wholeSecond = Math.floor(touchedAt / 1_000) * 1_000 + 1_000;
+  await Bun.sleep(Math.max(wholeSecond - Date.now(), 0) + 5);
+  return wholeSecond;
 }

@@ -4,7 +4,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Job } from "../../src/domain/job.ts";
 import type { Shape } from "../../src/domain/shape.ts";
-import type { JobInsert, JobUpdate, Store, StoreReads, Transaction } from "../../src/store/store.ts";
+import type {
+  JobInsert,
+  JobUpdate,
+  MentionPart,
+  MentionPlace,
+  Store,
+  StoreReads,
+  Transaction,
+} from "../../src/store/store.ts";
 
 export interface OpenStore {
   readonly store: Store;
@@ -687,6 +695,61 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         await prune(1_000, 1);
         await prune(1_000, 10);
         expect(await left()).toEqual(["never", "kept"]);
+      });
+
+      test("blobs that they, tasks, jobs and results name are found, page after page", async () => {
+        const sha = (digit: string) => digit.repeat(64);
+        const read = async (part: MentionPart, after: MentionPlace | null = null) => {
+          const found: string[] = [];
+          let pages = 0;
+          let place = after;
+          for (;;) {
+            const page = await opened.reads.mentions(part, place);
+            found.push(...page.sha256s);
+            if (page.place === null) return { found: [...new Set(found)].sort(), pages, place };
+            place = page.place;
+            pages++;
+          }
+        };
+        for (const part of ["documents", "tasks", "records", "jobs"] as const)
+          expect(await read(part)).toEqual({ found: [], pages: 0, place: null });
+        const task = { projectId: null, resources: SHAPE.resources, createdAt: 1, updatedAt: 1 };
+        const ids = await commit(async (tx) => {
+          await tx.putDocuments([
+            { collection: "a", key: "z", value: { sha256: sha("1") } },
+            { collection: "b", key: 'ü, "1"', value: { deep: [`url/v1/artifacts/${sha("2")}`] } },
+            { collection: "b", key: "y", value: { none: "ABC", upper: sha("A") } },
+          ]);
+          await tx.insertTask({
+            ...task,
+            name: "with",
+            commandTemplate: `run /v1/artifacts/${sha("3")} {x}`,
+          });
+          await tx.insertTask({ ...task, name: "without", commandTemplate: null });
+          const made = await insert(tx, [
+            { spec: { script: sha("4"), both: `${sha("5")} ${sha("4")}` } },
+            ...Array.from({ length: 2_500 }, () => ({})),
+            { spec: { argv: ["x".repeat(3_000_000)] } },
+            { spec: { argv: ["x".repeat(3_000_000), sha("6")] } },
+          ]);
+          await tx.insertRecords([
+            { jobId: made[0] ?? 0, attempt: 1, time: 1, kind: "k", data: { modelHash: sha("7") } },
+            { jobId: made[0] ?? 0, attempt: 1, time: 1, kind: "k", data: { modelHash: null } },
+          ]);
+          await update(tx, made[1] ?? 0, { state: "succeeded", finishedAt: 5 }, [{ model: sha("8") }]);
+          return made;
+        });
+        const last = ids.at(-1) ?? 0;
+        const jobs = await read("jobs");
+        expect(jobs).toMatchObject({ found: [sha("4"), sha("5"), sha("6"), sha("8")], place: last });
+        expect(jobs.pages).toBeGreaterThanOrEqual(3);
+        expect((await read("jobs", last - 1)).found).toEqual([sha("6")]);
+        expect(await read("jobs", last)).toMatchObject({ found: [], place: last });
+        expect((await read("tasks")).found).toEqual([sha("3")]);
+        expect((await read("records")).found).toEqual([sha("7")]);
+        expect((await read("documents")).found).toEqual([sha("1"), sha("2")]);
+        const [added = 0] = await commit((tx) => insert(tx, [{ spec: { script: sha("9") } }]));
+        expect(await read("jobs", last)).toMatchObject({ found: [sha("9")], place: added });
       });
 
       test("the newest output of an API is read across its jobs", async () => {

@@ -126,6 +126,8 @@ export function callReads(reads: StoreOnlyReads, method: string, args: readonly 
       return reads.records(...(args as Parameters<StoreOnlyReads["records"]>));
     case "recentLog":
       return reads.recentLog(...(args as Parameters<StoreOnlyReads["recentLog"]>));
+    case "mentions":
+      return reads.mentions(...(args as Parameters<StoreOnlyReads["mentions"]>));
     case "document":
       return reads.document(...(args as Parameters<StoreOnlyReads["document"]>));
     case "projects":

@@ -37,6 +37,7 @@ export class RemoteEngine implements Engine {
       log: (...args) => reads.call("log", args),
       records: (...args) => reads.call("records", args),
       recentLog: (...args) => reads.call("recentLog", args),
+      mentions: (...args) => reads.call("mentions", args),
       document: (...args) => reads.call("document", args),
       projects: (...args) => reads.call("projects", args),
       project: (...args) => reads.call("project", args),

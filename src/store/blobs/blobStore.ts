@@ -18,15 +18,26 @@ export interface PutReceipt {
 
 export interface BlobStore {
   /**
-   * Stores the stream's bytes durably. Nothing stays behind when it fails.
+   * Stores the stream's bytes durably; what is there already is touched. Nothing stays behind when it fails.
    *
    * @throws BlobTooLargeError, BlobMismatchError, StoreUnavailableError (disk full, read-only)
    */
   put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt>;
   /** Null when nothing has that hash. */
   open(sha256: string): Promise<StoredBlob | null>;
-  /** The hashes of all that is stored, in no certain order; what is put meanwhile may be among them or not. */
-  names(): AsyncIterable<string>;
+  /** From now on it counts as just stored, if it is there: somebody is about to name it. */
+  touch(sha256: string): Promise<void>;
+  /** All that is stored, in no certain order; what is put meanwhile may be among it or not. */
+  list(): AsyncIterable<BlobEntry>;
+  /** Deletes what was neither put nor touched since that time, in milliseconds since 1970; says whether it did. */
+  delete(sha256: string, untouchedSince: number): Promise<boolean>;
+}
+
+/** What a list of blobs tells of one. */
+export interface BlobEntry {
+  readonly sha256: string;
+  /** When it was put or touched last, in milliseconds since 1970. */
+  readonly touchedAt: number;
 }
 
 /** A SHA-256 as blobs are named by it. */

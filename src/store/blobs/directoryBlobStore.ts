@@ -2,9 +2,10 @@
  * Blobs as files of one directory: `ab/cd/abcd…`. A file is written under a name of its own in `incoming`,
  * flushed to the disk, and only then renamed to its place: what has a blob's name is whole.
  */
+import { renameSync, statSync, utimesSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { BLOB_NAME, type BlobStore, type PutReceipt, type StoredBlob } from "./blobStore.ts";
+import { BLOB_NAME, type BlobEntry, type BlobStore, type PutReceipt, type StoredBlob } from "./blobStore.ts";
 import { copyChecked } from "./checkedCopy.ts";
 import { codeOf, diskFault } from "./diskFault.ts";
 
@@ -38,7 +39,7 @@ class DirectoryBlobStore implements BlobStore {
 
   async put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt> {
     // What is there already is still read and checked: the sender learns whether its bytes are those.
-    if ((await this.open(sha256)) !== null) {
+    if (this.#touch(sha256)) {
       return { sizeBytes: await copyChecked(sha256, bytes, maxBytes, null), isNew: false };
     }
     const temporary = join(this.#incoming, crypto.randomUUID());
@@ -59,13 +60,46 @@ class DirectoryBlobStore implements BlobStore {
     }
   }
 
-  async *names(): AsyncIterable<string> {
+  async touch(sha256: string): Promise<void> {
+    try {
+      this.#touch(sha256);
+    } catch {
+      // On a disk that cannot be written nothing is deleted either.
+    }
+  }
+
+  /** At once, as deleting is: what was touched cannot be deleted a moment later by one that looked before. */
+  #touch(sha256: string): boolean {
+    const now = new Date();
+    return orIfMissing(() => {
+      utimesSync(this.#path(sha256), now, now);
+      return true;
+    }, false);
+  }
+
+  async *list(): AsyncIterable<BlobEntry> {
     for (const first of await this.#subfolders(this.#directory)) {
       for (const second of await this.#subfolders(join(this.#directory, first))) {
         const names = await readdir(join(this.#directory, first, second));
-        yield* names.filter((name) => BLOB_NAME.test(name)).sort();
+        for (const sha256 of names.filter((name) => BLOB_NAME.test(name)).sort()) {
+          const found = await stat(this.#path(sha256)).catch(() => null);
+          if (found !== null) yield { sha256, touchedAt: found.mtimeMs };
+        }
       }
     }
+  }
+
+  async delete(sha256: string, untouchedSince: number): Promise<boolean> {
+    const path = this.#path(sha256);
+    // A large file takes a while to delete; only its name goes at once.
+    const gone = join(this.#incoming, crypto.randomUUID());
+    const isTaken = orIfMissing(() => {
+      if (statSync(path).mtimeMs >= untouchedSince) return false;
+      renameSync(path, gone);
+      return true;
+    }, false);
+    if (isTaken) await rm(gone, { force: true });
+    return isTaken;
   }
 
   async #subfolders(path: string): Promise<string[]> {
@@ -82,6 +116,15 @@ class DirectoryBlobStore implements BlobStore {
 
   #path(sha256: string): string {
     return join(this.#directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
+  }
+}
+
+function orIfMissing<T>(work: () => T, otherwise: T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return otherwise;
+    throw diskFault(error);
   }
 }
 

@@ -7,7 +7,8 @@
  */
 import { mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { BLOB_NAME, type BlobStore, type PutReceipt, type StoredBlob } from "./blobStore.ts";
+import { StoreUnavailableError } from "../../domain/errors.ts";
+import { BLOB_NAME, type BlobEntry, type BlobStore, type PutReceipt, type StoredBlob } from "./blobStore.ts";
 import { copyChecked } from "./checkedCopy.ts";
 import { diskFault } from "./diskFault.ts";
 import { S3Bucket, type S3BucketOptions } from "./s3Bucket.ts";
@@ -21,6 +22,9 @@ export interface S3BlobStoreOptions extends S3BucketOptions {
   /** Called when the service cannot be reached at the start; the store works as soon as it can. */
   readonly onUnreachable?: (reason: string) => void;
 }
+
+/** Under this name beside the blobs stand those that were touched. */
+const MARKS = "touched";
 
 /** Written at the start, which shows that the bucket is there and takes objects. */
 const MARKER = {
@@ -66,8 +70,9 @@ class S3BlobStore implements BlobStore {
 
   async open(sha256: string): Promise<StoredBlob | null> {
     const key = this.#prefix + sha256;
-    const sizeBytes = await this.#bucket.sizeOf(key).catch(refuse);
-    if (sizeBytes === null) return null;
+    const found = await this.#bucket.find(key).catch(refuse);
+    if (found === null) return null;
+    const { sizeBytes } = found;
     return {
       sizeBytes,
       body: (start, end) => (start >= end ? new Blob([]) : this.#bucket.read(key, start, end)),
@@ -76,8 +81,10 @@ class S3BlobStore implements BlobStore {
 
   async put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt> {
     // What is there already is still read and checked: the sender learns whether its bytes are those.
-    if ((await this.open(sha256)) !== null) {
-      return { sizeBytes: await copyChecked(sha256, bytes, maxBytes, null), isNew: false };
+    if (await this.#touchIfThere(sha256)) {
+      const sizeBytes = await copyChecked(sha256, bytes, maxBytes, null);
+      if ((await this.open(sha256)) !== null) return { sizeBytes, isNew: false };
+      throw new StoreUnavailableError("the artifact was deleted at this very moment: send it again");
     }
     const path = join(this.#spoolDirectory, crypto.randomUUID());
     try {
@@ -97,15 +104,51 @@ class S3BlobStore implements BlobStore {
     }
   }
 
-  async *names(): AsyncIterable<string> {
+  async touch(sha256: string): Promise<void> {
+    await this.#touchIfThere(sha256);
+  }
+
+  /** The service has no way to renew an object's time without writing it anew: a mark beside it has the later one. */
+  async #touchIfThere(sha256: string): Promise<boolean> {
+    if ((await this.#bucket.find(this.#prefix + sha256).catch(refuse)) === null) return false;
+    await this.#bucket.putText(this.#markOf(sha256), "").catch(refuse);
+    return true;
+  }
+
+  #markOf(sha256: string): string {
+    return `${this.#prefix}${MARKS}/${sha256}`;
+  }
+
+  async *list(): AsyncIterable<BlobEntry> {
+    const marks = new Map<string, number>();
+    for await (const { name, changedAt } of this.#list(`${this.#prefix}${MARKS}/`))
+      marks.set(name, changedAt);
+    for await (const { name, changedAt } of this.#list(this.#prefix)) {
+      if (BLOB_NAME.test(name))
+        yield { sha256: name, touchedAt: Math.max(changedAt, marks.get(name) ?? changedAt) };
+    }
+  }
+
+  async *#list(prefix: string): AsyncIterable<{ name: string; changedAt: number }> {
     let from: string | null = null;
     do {
-      const page: Awaited<ReturnType<S3Bucket["list"]>> = await this.#bucket
-        .list(this.#prefix, from)
-        .catch(refuse);
-      yield* page.keys.map((key) => key.slice(this.#prefix.length)).filter((name) => BLOB_NAME.test(name));
+      const page: Awaited<ReturnType<S3Bucket["list"]>> = await this.#bucket.list(prefix, from).catch(refuse);
+      for (const { key, changedAt } of page.objects) yield { name: key.slice(prefix.length), changedAt };
       from = page.next;
     } while (from !== null);
+  }
+
+  async delete(sha256: string, untouchedSince: number): Promise<boolean> {
+    const key = this.#prefix + sha256;
+    try {
+      const [mark, blob] = [await this.#bucket.find(this.#markOf(sha256)), await this.#bucket.find(key)];
+      if (blob === null || Math.max(blob.changedAt, mark?.changedAt ?? 0) >= untouchedSince) return false;
+      await this.#bucket.remove(key);
+      if (mark !== null) await this.#bucket.remove(this.#markOf(sha256));
+      return true;
+    } catch (error) {
+      return refuse(error);
+    }
   }
 }
 

@@ -52,7 +52,14 @@ const READ_BYTES = 1024 * 1024;
 const MAX_ERROR_BYTES = 16 * 1024;
 const LIST_AT_ONCE = 1_000;
 
-type Method = "GET" | "HEAD" | "PUT";
+type Method = "GET" | "HEAD" | "PUT" | "DELETE";
+
+/** What the service tells of an object. */
+export interface S3Object {
+  readonly sizeBytes: number;
+  /** When it was written, by the service's clock, in milliseconds since 1970. */
+  readonly changedAt: number;
+}
 
 export class S3Bucket {
   readonly #client: Bun.S3Client;
@@ -73,13 +80,16 @@ export class S3Bucket {
   }
 
   /**
-   * Size of what is under the key; null when nothing is.
+   * What is under the key; null when nothing is.
    * @throws S3Fault
    */
-  async sizeOf(key: string): Promise<number | null> {
+  async find(key: string): Promise<S3Object | null> {
     const answer = await this.#ask("HEAD", key);
     await answer.body?.cancel();
-    if (answer.ok) return Number(answer.headers.get("content-length"));
+    if (answer.ok) {
+      const changedAt = timeOf(answer.headers.get("last-modified") ?? undefined);
+      return { sizeBytes: Number(answer.headers.get("content-length")), changedAt };
+    }
     // Answers to HEAD have no body that would say what is missing: the key, or the bucket.
     const asked = await this.#ask("GET", key, { headers: { range: "bytes=0-0" } });
     const fault = await this.#faultOf(asked);
@@ -107,9 +117,9 @@ export class S3Bucket {
     } catch (error) {
       throw faultOfClient(error, bucket);
     }
-    const stored = await this.sizeOf(key);
-    if (stored !== sizeBytes) {
-      throw new S3Fault(`the service has ${stored ?? 0} of ${sizeBytes} bytes`, "", true);
+    const stored = await this.find(key);
+    if (stored?.sizeBytes !== sizeBytes) {
+      throw new S3Fault(`the service has ${stored?.sizeBytes ?? 0} of ${sizeBytes} bytes`, "", true);
     }
   }
 
@@ -152,16 +162,31 @@ export class S3Bucket {
   }
 
   /**
-   * A page of the keys that begin so, and what to ask for the next one with; null there is the end.
+   * Deletes what is under the key, if anything is.
    * @throws S3Fault
    */
-  async list(prefix: string, from: string | null): Promise<{ keys: string[]; next: string | null }> {
+  async remove(key: string): Promise<void> {
+    const fault = await this.#faultOf(await this.#ask("DELETE", key));
+    if (fault !== null && fault.code !== "NoSuchKey") throw fault;
+  }
+
+  /**
+   * A page of the objects whose keys begin so, and what to ask for the next one with; null there is the end.
+   * @throws S3Fault
+   */
+  async list(
+    prefix: string,
+    from: string | null,
+  ): Promise<{ objects: { key: string; changedAt: number }[]; next: string | null }> {
     const asked = { prefix, maxKeys: LIST_AT_ONCE, ...(from === null ? {} : { continuationToken: from }) };
     for (let tries = 1; ; tries++) {
       try {
         const found = await withinTime(this.#client.list(asked), this.#options.requestTimeoutMs);
-        const keys = (found.contents ?? []).map(({ key }) => key);
-        return { keys, next: found.isTruncated === true ? (found.nextContinuationToken ?? null) : null };
+        const objects = (found.contents ?? []).map(({ key, lastModified }) => ({
+          key,
+          changedAt: timeOf(lastModified),
+        }));
+        return { objects, next: found.isTruncated === true ? (found.nextContinuationToken ?? null) : null };
       } catch (error) {
         const fault = faultOfClient(error, this.#options.bucket);
         if (!fault.isPassing || tries >= this.#options.maxTries) throw fault;
@@ -277,6 +302,12 @@ function faultOfClient(error: unknown, bucket: string): S3Fault {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const isAnswer = error instanceof Error && error.name === "S3Error" && !/^Connection|Socket/.test(code);
   return isAnswer ? faultOfAnswer(400, code, bucket) : faultOfSilence(error);
+}
+
+/** One that tells no time counts as written now: then it is never too old. */
+function timeOf(text: string | undefined): number {
+  const time = Date.parse(text ?? "");
+  return Number.isNaN(time) ? Date.now() : time;
 }
 
 async function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {

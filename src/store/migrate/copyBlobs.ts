@@ -15,12 +15,12 @@ export async function copyBlobs(
 ): Promise<{ count: number; bytes: number }> {
   let count = 0;
   let bytes = 0;
-  const names = from.names()[Symbol.asyncIterator]();
+  const entries = from.list()[Symbol.asyncIterator]();
   const worker = async () => {
     for (;;) {
-      const next = await names.next();
+      const next = await entries.next();
       if (next.done === true) return;
-      bytes += await copyBlob(next.value, from, to);
+      bytes += await copyBlob(next.value.sha256, from, to);
       onCopied(++count);
     }
   };

@@ -35,6 +35,9 @@ import {
   type JobRef,
   MAX_LISTED_RESULT_LENGTH,
   MAX_RECENT_CHUNKS,
+  type MentionPage,
+  type MentionPart,
+  type MentionPlace,
   type StoredLogPage,
   type StoreReads,
   type TallyRow,
@@ -42,6 +45,7 @@ import {
 import { parseDatabaseAddress } from "./databaseAddress.ts";
 import { countIds, selectIds, Values } from "./jobFilter.ts";
 import { SCHEMA } from "./layout.ts";
+import { mentions } from "./mentions.ts";
 import { withPatience } from "./patience.ts";
 import { type Parameter, Session, SessionLostError } from "./session.ts";
 import { SessionPool } from "./sessionPool.ts";
@@ -384,6 +388,10 @@ export class PostgresReads implements StoreReads {
       [collection, key],
     );
     return row === undefined ? null : readJson<JsonObject>(row.value);
+  }
+
+  async mentions(part: MentionPart, after: MentionPlace | null): Promise<MentionPage> {
+    return mentions((statement, parameters) => this.#read(statement, parameters), part, after);
   }
 
   async tallies(): Promise<readonly TallyRow[]> {

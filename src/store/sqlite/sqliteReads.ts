@@ -39,11 +39,15 @@ import {
   type JobQuery,
   type JobRef,
   MAX_RECENT_CHUNKS,
+  type MentionPage,
+  type MentionPart,
+  type MentionPlace,
   type StoredLogPage,
   type StoreReads,
   type TallyRow,
 } from "../store.ts";
 import { type JobFilterSql, jobFilters } from "./jobFilter.ts";
+import { mentions } from "./mentions.ts";
 import { ShapeTable } from "./shapeTable.ts";
 import { DATABASE_FILE } from "./sqliteStore.ts";
 
@@ -333,6 +337,10 @@ export class SqliteReads implements StoreReads {
       )
       .get(collection, key);
     return row === null ? null : readJson<JsonObject>(row.value);
+  }
+
+  async mentions(part: MentionPart, after: MentionPlace | null): Promise<MentionPage> {
+    return mentions(this.#db, part, after);
   }
 
   async tallies(): Promise<readonly TallyRow[]> {

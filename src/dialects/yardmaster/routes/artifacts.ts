@@ -56,7 +56,11 @@ export function artifactRoutes(blobs: BlobStore, limits: { readonly maxArtifactB
         404: { description: "it is not there" },
         422: { description: "the name is no SHA-256" },
       },
-      handler: ({ params, call }) => serve(blobs, params.sha256, call),
+      handler: async ({ params, call }) => {
+        // Who finds it there does not send it, and may be about to name it.
+        await blobs.touch(params.sha256);
+        return serve(blobs, params.sha256, call);
+      },
     }),
   ];
 }

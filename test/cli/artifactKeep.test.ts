@@ -1,0 +1,41 @@
+import { afterAll, expect, test } from "bun:test";
+import { Scratch } from "./yardmasterProcess.ts";
+
+const scratch = new Scratch();
+afterAll(() => scratch.dispose());
+
+test("a script goes some time after the job that it was uploaded for; what a job names stays", async () => {
+  const server = await scratch.start([
+    ...["serve", "--data", "d", "--log-level", "silent"],
+    ...["--retain-artifacts-ms", "1s", "--shelby-script-keep-ms", "1s"],
+  ]);
+  const post = async (path: string, body: object) => {
+    const answer = await fetch(`${server.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    expect([path, answer.status]).toEqual([path, 200]);
+  };
+  const isThere = async (script: string) => {
+    const sha256 = new Bun.CryptoHasher("sha256").update(script).digest("hex");
+    // HEAD would make it young again.
+    const answer = await fetch(`${server.url}/v1/artifacts/${sha256}`);
+    await answer.body?.cancel();
+    return answer.status === 200;
+  };
+  for (const jobId of ["stays", "goes"]) {
+    await post("/api/jobs/create", { jobId, datasetName: "d" });
+    await post("/api/jobs/upload-script", { jobId, script: `print("${jobId}")` });
+  }
+  await fetch(`${server.url}/api/frontend/jobs/goes`, { method: "DELETE" });
+  expect(await isThere('print("goes")')).toBe(true);
+  const deadline = Date.now() + 20_000;
+  while (await isThere('print("goes")')) {
+    if (Date.now() > deadline) throw new Error("the script is still there");
+    await Bun.sleep(50);
+  }
+  expect(await isThere('print("stays")')).toBe(true);
+  const script = await fetch(`${server.url}/api/jobs/fetch-script?jobId=stays`);
+  expect(await script.json()).toMatchObject({ script: 'print("stays")' });
+});
