@@ -129,7 +129,8 @@ export class LeaseTable {
 
   /**
    * Held jobs without a lease: a crash of the database and a change to its standby take the leases away. It is noted
-   * when all have one again, so that this costs a look at one row at other times.
+   * when all have one again, so that this costs a look at one row at other times. Where the search goes on is not undone
+   * with a transaction, so only a search from the beginning can tell that all have one.
    */
   async unleased(limit: number): Promise<number[]> {
     const known = await this.#statements.read<{ one: number }>("SELECT one FROM leases_known");
@@ -143,8 +144,10 @@ export class LeaseTable {
        ORDER BY jobs.id LIMIT $2`,
       [this.#search.afterId, limit],
     );
-    this.#search.afterId = rows.at(-1)?.id ?? 0;
-    if (rows.length < limit) {
+    const isWhole = this.#search.afterId === 0;
+    const isEnd = rows.length < limit;
+    this.#search.afterId = isEnd ? 0 : (rows.at(-1)?.id ?? 0);
+    if (isWhole && isEnd) {
       this.#statements.write("INSERT INTO leases_known (one) VALUES (1) ON CONFLICT DO NOTHING", []);
     }
     return rows.map((row) => row.id);
