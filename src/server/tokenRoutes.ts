@@ -29,14 +29,16 @@ const token = z.object({
 /** The route that makes tokens. */
 export function tokenRoutes({ keys, tokens, maxTokenLifetimeMs }: TokenRoutesOptions): Route[] {
   const maxSeconds = Math.floor(maxTokenLifetimeMs / 1_000);
+  const presetSeconds = Math.min(DEFAULT_LIFETIME_SECONDS, maxSeconds);
   const newToken = z
     .strictObject({
-      role: z.enum(KEY_ROLES).optional().describe("The key's own when absent; never above it"),
+      role: z.enum(KEY_ROLES).nullish().describe("The key's own when absent or null; never above it"),
       expiresInSeconds: z
         .int()
         .min(1)
         .max(maxSeconds, `this server makes tokens for at most ${maxSeconds} seconds`)
-        .default(Math.min(DEFAULT_LIFETIME_SECONDS, maxSeconds)),
+        .nullish()
+        .describe(`${presetSeconds} when absent or null`),
     })
     .prefault({});
   return [
@@ -62,7 +64,7 @@ export function tokenRoutes({ keys, tokens, maxTokenLifetimeMs }: TokenRoutesOpt
           throw new ForbiddenError(null, [], "a token makes no other tokens: send an API key");
         }
         const role = body.role ?? key?.role ?? "admin";
-        const made = await tokens.issue(key, role, body.expiresInSeconds);
+        const made = await tokens.issue(key, role, body.expiresInSeconds ?? presetSeconds);
         return created({ ...made, expiresAt: Math.floor(made.expiresAt / 1_000) });
       },
     }),

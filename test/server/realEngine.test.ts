@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Job, Problem } from "../../clients/typescript/src/types.ts";
 import { workerList } from "../../src/dialects/yardmaster/schemas/worker.ts";
 import { openEngine } from "../../src/engine/openEngine.ts";
+import { newJob } from "../engine/testEngine.ts";
 import { startTestServerWith } from "./testServer.ts";
 
 async function startReal() {
@@ -142,4 +143,35 @@ test("workers of other APIs that know no limits are told in the documented shape
   });
   const { items } = workerList.parse(await (await fetch(`${real.server.url}/v1/workers`)).json());
   expect(items.map((item) => item.id)).toEqual(["client-1"]);
+});
+
+test("a job is named by id, by key, or by API and key where a key is a number or of two APIs", async () => {
+  await using real = await startReal();
+  const { url, engine } = real.server;
+  const ids: number[] = [];
+  for (const job of [
+    newJob({ name: "first" }),
+    newJob({ dialect: "shelby", kind: "external", key: "1", name: "of shelby" }),
+    newJob({ dialect: "executr", kind: "external", key: "same", name: "of executr" }),
+    newJob({ dialect: "shelby", kind: "external", key: "same", name: "of shelby too" }),
+    newJob({ key: "shelby:same", name: "looks like it" }),
+  ]) {
+    const { jobs } = await engine.submit({ jobs: [job], idempotency: null });
+    ids.push(jobs[0]?.id ?? 0);
+  }
+  const name = async (ref: string) => {
+    const answer = await fetch(`${url}/v1/jobs/${encodeURIComponent(ref)}`);
+    const body: { name?: string; detail?: string } = await answer.json();
+    return answer.status === 200 ? body.name : body.detail;
+  };
+  expect(await name("1")).toBe("first");
+  expect(await name("shelby:1")).toBe("of shelby");
+  expect(await name("executr:same")).toBe("of executr");
+  // A key that reads so goes before.
+  expect(await name("shelby:same")).toBe("looks like it");
+  expect(await name("executr:1")).toContain("executr:1");
+  expect(await name("nobody:1")).toContain("nobody:1");
+  const cancelled = await fetch(`${url}/v1/jobs/shelby:1/cancel`, { method: "POST" });
+  expect(await cancelled.json()).toMatchObject({ name: "of shelby", state: "cancelled" });
+  expect((await engine.read.job(ids[0] ?? 0)).state).toBe("ready");
 });

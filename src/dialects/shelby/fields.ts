@@ -30,22 +30,14 @@ export const id = idOf(1);
 /** An id that may be left empty. */
 export const idOrEmpty = idOf(0);
 
-function fromDigits(value: unknown): unknown {
-  return typeof value === "string" && /^[+-]?\d{1,15}(\.\d{1,15})?$/.test(value) ? Number(value) : value;
+/** A whole number. */
+export function integer(minimum: number, maximum: number) {
+  return z.int().min(minimum).max(maximum);
 }
 
-/** A whole number; as decimal digits in a text too, which the original takes. */
-export function integer(minimum: number, maximum: number): z.ZodType<number> {
-  return z
-    .preprocess(fromDigits, z.int().min(minimum).max(maximum))
-    .meta({ override: { type: "integer", minimum, maximum } });
-}
-
-/** A number; as digits in a text too. */
-export function number(minimum: number, maximum: number): z.ZodType<number> {
-  return z
-    .preprocess(fromDigits, z.number(FLOAT.msg).min(minimum).max(maximum))
-    .meta({ override: { type: "number", minimum, maximum } });
+/** A number. */
+export function number(minimum: number, maximum: number) {
+  return z.number(FLOAT.msg).min(minimum).max(maximum);
 }
 
 /** An object that is kept and given back as it came. */

@@ -1,20 +1,16 @@
 /** Turns jobs as submitted to the native API into the engine's, checking what goes across fields. */
 
 import type { JsonObject } from "../../domain/job.ts";
-import type { DependencyRef, JobRef, NewJob } from "../../engine/engine.ts";
+import type { DependencyRef, NewJob } from "../../engine/engine.ts";
 import { issuesOf } from "../issues.ts";
 import { InvalidRequestError, type RequestIssue } from "../requestErrors.ts";
+import { jobRef } from "./jobReference.ts";
 import { binarySpec, commandSpec, type NewJobInput, scriptSpec, taskJobSpec } from "./schemas/job.ts";
 
 type Path = readonly (string | number)[];
 
 /** Lost leases that are forgiven where the caller has not said how often a job may be tried. */
 const DEFAULT_MAX_RECOVERIES = 3;
-
-/** Reads `{job}` of a path: a number is an id, everything else a key. */
-export function jobRef(text: string): JobRef {
-  return /^\d{1,15}$/.test(text) ? Number(text) : text;
-}
 
 /**
  * The engine's form of a submission.

@@ -137,8 +137,24 @@ test("null stands for what may be left out; unknown fields and parameters are pa
   const upload = { jobId: "nulls", script: "x", requirements: null, entrypoint: null, more: 1 };
   expect((await shelby.post("/api/jobs/upload-script", upload)).status).toBe(200);
   expect((await shelby.get("/api/frontend/dashboard?x=1&limit=y")).status).toBe(200);
-  const numbers = { ...BODIES["/api/usage-report"], cpu_percent: "12.5", ts: "1643723400" };
-  expect((await shelby.post("/api/usage-report", numbers)).status).toBe(200);
+});
+
+test("numbers as texts, and texts as numbers, are wrong types", async () => {
+  const wrong: readonly [path: string, field: string, value: unknown][] = [
+    ["/api/usage-report", "cpu_percent", "12.5"],
+    ["/api/usage-report", "ts", "1643723400"],
+    ["/api/jobs/finish", "modelSizeBytes", "5"],
+    ["/api/jobs/finish", "durationSeconds", "5"],
+    ["/api/jobs/create", "runtimeMinutesEstimate", "30"],
+    ["/api/jobs/create", "runtimeMinutesEstimate", 1.5],
+    ["/api/jobs/create", "datasetName", 5],
+    ["/api/jobs/stream-log", "line", 5],
+  ];
+  for (const [path, field, value] of wrong) {
+    const answer = await shelby.post(path, { ...BODIES[path], [field]: value });
+    expect([field, answer.status]).toEqual([field, 422]);
+    expect(answer.json).toMatchObject({ detail: [{ loc: ["body", field] }] });
+  }
 });
 
 test("queries: wrong values are 422 at the parameter", async () => {

@@ -87,6 +87,10 @@ test("without a limit the last 1,000 lines of a job, and the last 100 of all", a
     { line: "line 1199" },
     { line: "line 1198" },
   ]);
+  // Of one job more are told where more are asked for.
+  const ofJob: unknown = (await shelby.get("/api/frontend/logs?jobId=j&limit=5000")).json;
+  expect(ofJob).toBeArrayOfSize(1_200);
+  expect((await shelby.get("/api/frontend/logs?limit=5000")).json).toBeArrayOfSize(1_000);
 });
 
 test("lines of 1 MiB are kept whole; answers are bounded by their size too", async () => {

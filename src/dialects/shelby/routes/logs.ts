@@ -52,20 +52,19 @@ export function logRoutes({
       path: "/api/frontend/logs",
       summary: "The last lines of one job or of all jobs, newest first",
       tags: TAGS,
-      query: z.object({ jobId: z.string().optional(), limit: field.limit(100, MAX_RECENT_LINES) }),
+      query: z.object({ jobId: z.string().optional(), limit: field.limit(100, MAX_LINES) }),
       responses: {
         200: { description: "the lines", schema: schema.recentLogs },
         ...schema.errors(404, 422, 503),
       },
       handler: async ({ query }) => {
         const { jobId } = query;
-        const limit = Math.min(query.limit, MAX_RECENT_LINES);
         if (jobId === undefined || jobId === "") {
-          const lines = await recentLines(engine.read, limit);
+          const lines = await recentLines(engine.read, Math.min(query.limit, MAX_RECENT_LINES));
           return ok(lines.map((one) => ({ jobId: one.jobId, line: one.line, ts: one.timestamp })));
         }
         const job = await views.findJob(jobId);
-        const lines = await lastLines(engine.read, job, limit);
+        const lines = await lastLines(engine.read, job, Math.min(query.limit, MAX_LINES));
         return ok(lines.map(({ line, timestamp }) => ({ jobId: job.key, line, ts: timestamp })).reverse());
       },
     }),

@@ -6,6 +6,7 @@ import type { Engine, JobFilter } from "../../../engine/engine.ts";
 import { created, noContent, ok } from "../../answers.ts";
 import { InvalidRequestError, type RequestIssue } from "../../requestErrors.ts";
 import { defineRoute, type Role, type Route } from "../../route.ts";
+import { resolveJob } from "../jobReference.ts";
 import { text } from "../schemas/fields.ts";
 import {
   attemptList,
@@ -22,7 +23,7 @@ import {
   submissionFor,
 } from "../schemas/job.ts";
 import { problems } from "../schemas/problem.ts";
-import { definedOnly, jobRef, toNewJobs } from "../submission.ts";
+import { definedOnly, toNewJobs } from "../submission.ts";
 import { attemptToWire, dependenciesToWire, eventToWire, jobToWire } from "../wire.ts";
 
 const TAGS = ["jobs"];
@@ -40,7 +41,8 @@ export function jobRoutes(engine: Engine): Route[] {
       tags: TAGS,
       params: jobPath,
       responses: { 200: { description: "the job", schema: job }, ...problems(404, 422) },
-      handler: async ({ params, role }) => ok(show(await engine.read.job(jobRef(params.job)), role)),
+      handler: async ({ params, role }) =>
+        ok(show(await engine.read.job(await resolveJob(engine.read, params.job)), role)),
     }),
     defineRoute({
       id: "deleteJob",
@@ -51,7 +53,7 @@ export function jobRoutes(engine: Engine): Route[] {
       params: jobPath,
       responses: { 204: { description: "deleted" }, ...problems(404, 409, 422, 503) },
       handler: async ({ params }) => {
-        await engine.remove(jobRef(params.job));
+        await engine.remove(await resolveJob(engine.read, params.job));
         return noContent();
       },
     }),
@@ -65,7 +67,7 @@ export function jobRoutes(engine: Engine): Route[] {
       body: cancelBody,
       responses: { 200: { description: "the job", schema: job }, ...problems(404, 409, 422, 503) },
       handler: async ({ params, body, role }) =>
-        ok(show(await engine.cancel(jobRef(params.job), body?.reason ?? null), role)),
+        ok(show(await engine.cancel(await resolveJob(engine.read, params.job), body?.reason ?? null), role)),
     }),
     defineRoute({
       id: "retryJob",
@@ -75,7 +77,8 @@ export function jobRoutes(engine: Engine): Route[] {
       tags: TAGS,
       params: jobPath,
       responses: { 200: { description: "the job", schema: job }, ...problems(404, 409, 422, 503) },
-      handler: async ({ params, role }) => ok(show(await engine.retry(jobRef(params.job)), role)),
+      handler: async ({ params, role }) =>
+        ok(show(await engine.retry(await resolveJob(engine.read, params.job)), role)),
     }),
     ...historyRoutes(engine),
   ];
@@ -155,7 +158,9 @@ function historyRoutes(engine: Engine): Route[] {
       params: jobPath,
       responses: { 200: { description: "the attempts", schema: attemptList }, ...problems(404, 422) },
       handler: async ({ params }) =>
-        ok({ items: (await engine.read.attempts(jobRef(params.job))).map(attemptToWire) }),
+        ok({
+          items: (await engine.read.attempts(await resolveJob(engine.read, params.job))).map(attemptToWire),
+        }),
     }),
     defineRoute({
       id: "listDependencies",
@@ -166,7 +171,7 @@ function historyRoutes(engine: Engine): Route[] {
       params: jobPath,
       responses: { 200: { description: "the dependencies", schema: dependencyList }, ...problems(404, 422) },
       handler: async ({ params }) =>
-        ok(dependenciesToWire(await engine.read.dependencies(jobRef(params.job)))),
+        ok(dependenciesToWire(await engine.read.dependencies(await resolveJob(engine.read, params.job)))),
     }),
     defineRoute({
       id: "listJobEvents",
@@ -178,7 +183,11 @@ function historyRoutes(engine: Engine): Route[] {
       query: eventQuery,
       responses: { 200: { description: "the changes", schema: eventList }, ...problems(404, 422) },
       handler: async ({ params, query }) =>
-        ok({ items: (await engine.read.events(jobRef(params.job), query.after)).map(eventToWire) }),
+        ok({
+          items: (await engine.read.events(await resolveJob(engine.read, params.job), query.after)).map(
+            eventToWire,
+          ),
+        }),
     }),
   ];
 }

@@ -3,12 +3,13 @@ import type { Engine, LogFilter } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import type { JobWatch } from "../../jobWatch.ts";
 import { defineRoute, type LiveRequest, type Route } from "../../route.ts";
+import { resolveJob } from "../jobReference.ts";
 import { followLog, logToEnd } from "../logReader.ts";
 import { logEvents, logTexts } from "../logStreams.ts";
 import { jobPath } from "../schemas/job.ts";
 import { appended, logHeaders, logPage, logQuery, logText, newLogChunks } from "../schemas/log.ts";
 import { problems } from "../schemas/problem.ts";
-import { definedOnly, jobRef } from "../submission.ts";
+import { definedOnly } from "../submission.ts";
 import { chunkToWire } from "../wire.ts";
 
 const TAGS = ["logs"];
@@ -76,7 +77,7 @@ function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
         tailLines: lastEventId === undefined ? query.tail : undefined,
       });
       const form = formOf(headers.accept ?? "", query.follow);
-      const ref = jobRef(params.job);
+      const ref = await resolveJob(engine.read, params.job);
       if (form === "json") {
         const page = await engine.read.log(ref, filter);
         return ok({ items: page.items.map(chunkToWire), next: page.next });

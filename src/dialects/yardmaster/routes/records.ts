@@ -2,10 +2,11 @@
 import type { Engine } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import { defineRoute, type Route } from "../../route.ts";
+import { resolveJob } from "../jobReference.ts";
 import { jobPath } from "../schemas/job.ts";
 import { problems } from "../schemas/problem.ts";
 import { newRecords, recordList, recordQuery, recordsKept } from "../schemas/record.ts";
-import { definedOnly, jobRef } from "../submission.ts";
+import { definedOnly } from "../submission.ts";
 import { recordToWire } from "../wire.ts";
 
 const TAGS = ["records"];
@@ -44,7 +45,11 @@ export function recordRoutes(engine: Engine): Route[] {
       handler: async ({ params, query }) => {
         const { order, limit, ...kind } = query;
         const filter = { order, limit, ...definedOnly(kind) };
-        return ok({ items: (await engine.read.records(jobRef(params.job), filter)).map(recordToWire) });
+        return ok({
+          items: (await engine.read.records(await resolveJob(engine.read, params.job), filter)).map(
+            recordToWire,
+          ),
+        });
       },
     }),
   ];
