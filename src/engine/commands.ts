@@ -18,6 +18,7 @@ import type {
   JobRef,
   NewLine,
   ProjectChange,
+  RegisteredWorker,
   RenewAnswer,
   RenewRequest,
   ResultAnswer,
@@ -46,7 +47,7 @@ export interface CommandTypes {
   remove: { request: { job: JobRef; force: boolean }; answer: null };
   /** Deletes some; zero when none is left. */
   removePending: { request: { projectId: number }; answer: number };
-  registerWorker: { request: WorkerRegistration; answer: { worker: Worker; isNew: boolean } };
+  registerWorker: { request: WorkerRegistration; answer: RegisteredWorker };
   describeWorker: { request: { id: string; details: JsonObject }; answer: Worker };
   drainWorker: { request: { id: string }; answer: Worker };
   heartbeatWorker: { request: { id: string }; answer: Worker };

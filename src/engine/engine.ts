@@ -237,6 +237,14 @@ export interface JobEdit {
   readonly workerId?: string;
 }
 
+export interface RegisteredWorker {
+  readonly worker: Worker;
+  /** False when the worker was known already. */
+  readonly isNew: boolean;
+  /** The public key that it had until now, where it registered without it; else null. */
+  readonly replacedKey: string | null;
+}
+
 /** Everything that changes something. */
 export interface Engine {
   submit(request: SubmitRequest): Promise<SubmitReceipt>;
@@ -276,10 +284,8 @@ export interface Engine {
   /** Deletes the jobs of a project that no worker took yet (`waiting` and `ready`); resolves to their number. */
   removePending(projectId: number): Promise<number>;
 
-  /** `isNew` is false when the worker was known already. */
-  registerWorker(
-    registration: WorkerRegistration,
-  ): Promise<{ readonly worker: Worker; readonly isNew: boolean }>;
+  /** Enters a worker, or replaces what was known of it; keys that it had before stay in its details. */
+  registerWorker(registration: WorkerRegistration): Promise<RegisteredWorker>;
   /** Adds to the details of a worker, or replaces some of them; it is alive. */
   describeWorker(id: string, details: JsonObject): Promise<Worker>;
   drainWorker(id: string): Promise<Worker>;

@@ -2,6 +2,7 @@
 import { NotFoundError } from "../domain/errors.ts";
 import { isHeld } from "../domain/stateMachine.ts";
 import type { Worker } from "../domain/worker.ts";
+import { withEarlierKeys, workerKeys } from "../domain/workerKeys.ts";
 import type { StoredWorker } from "../store/store.ts";
 import { type BatchContext, each, type Handler } from "./batch.ts";
 import type { EngineSettings } from "./engine.ts";
@@ -10,12 +11,16 @@ import { putBack } from "./finishJobs.ts";
 export const registerWorkers: Handler<"registerWorker"> = async (context, requests) => {
   await seen(context, requests);
   return each<"registerWorker">(requests, async (registration) => {
-    const isNew = (await context.tx.workers([registration.id])).length === 0;
+    const { tx, now } = context;
+    const [before] = await tx.workers([registration.id]);
     const { isImplicit = false } = registration;
-    await context.tx.upsertWorkers([{ ...registration, isImplicit, now: context.now }]);
+    const details = withEarlierKeys(before?.details ?? {}, registration.details, now);
+    await tx.upsertWorkers([{ ...registration, details, isImplicit, now }]);
     const worker = await load(context, registration.id);
     context.ledger.events.push({ type: "worker", id: worker.id, state: worker.state });
-    return { worker, isNew };
+    const keyBefore = workerKeys(before?.details ?? {}).publicKey;
+    const isReplaced = keyBefore !== workerKeys(details).publicKey;
+    return { worker, isNew: before === undefined, replacedKey: isReplaced ? keyBefore : null };
   });
 };
 

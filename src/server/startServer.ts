@@ -91,7 +91,14 @@ export interface RunningServer {
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
   const { engine, blobs, logger } = options;
   const limits: ServerLimits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
-  const native = yardmasterDialect({ engine, blobs, ...limits });
+  const native = yardmasterDialect({
+    ...{ engine, blobs, ...limits },
+    onKeyReplaced: (change) =>
+      logger.warn(
+        change,
+        "a worker has another key than before: if nobody renewed it, somebody else uses its id",
+      ),
+  });
   const metrics = new Metrics(engine);
   const dialects: Dialect[] = [...(options.dialects ?? [])];
   const access = options.access ?? {};

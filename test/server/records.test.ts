@@ -3,18 +3,23 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pino } from "pino";
 import { type NewJobRecord, YardmasterClient } from "../../clients/typescript/src/index.ts";
 import { openEngine } from "../../src/engine/openEngine.ts";
 import { startTestServer, startTestServerWith } from "./testServer.ts";
 
 const KEY = `${"A".repeat(43)}=`;
+const NEXT_KEY = `${"B".repeat(42)}A=`;
 const capacity = { cpu: 1, accelerators: 0, memoryMb: 0 };
 
 async function startReal() {
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-records-"));
   const engine = await openEngine({ dataDir });
-  const server = await startTestServerWith(engine);
+  const warnings: string[] = [];
+  const logger = pino({ level: "warn" }, { write: (line: string) => void warnings.push(line) });
+  const server = await startTestServerWith(engine, { logger });
   return {
+    warnings,
     client: new YardmasterClient({ baseUrl: server.url }),
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
@@ -41,9 +46,10 @@ test("the holder of a job keeps records with it, others do not; a result brings 
   expect(await client.sendRecords({ workerId: "w1", records: [{ ...record, attempt: 2 }] })).toBe(0);
   expect(await client.sendRecords({ workerId: "w1", records: [record, { ...record, id: 999 }] })).toBe(1);
 
-  const provenance = { kind: "provenance", data: { jobId: job.key, é: [1, { "": null }] } };
+  const provenance = { kind: "provenance", data: { jobId: job.key, nodeId: "w1", é: [1, { "": null }] } };
   const result = { id: job.id, attempt: 1, outcome: "succeeded" as const, records: [provenance] };
-  const lost = await client.sendResults({ workerId: "w2", results: [result] });
+  const theirs = { ...provenance, data: { ...provenance.data, nodeId: "w2" } };
+  const lost = await client.sendResults({ workerId: "w2", results: [{ ...result, records: [theirs] }] });
   expect(lost[0]?.accepted).toBe(false);
   for (let time = 0; time < 2; time++) {
     const answer = await client.sendResults({ workerId: "w1", results: [result] });
@@ -56,7 +62,45 @@ test("the holder of a job keeps records with it, others do not; a result brings 
   expect((await client.records(job.id, { order: "newest", limit: 1 }))[0]?.kind).toBe("provenance");
 });
 
+test("a worker that registers with another key keeps those before, and the log tells of the change", async () => {
+  await using real = await startReal();
+  const { client, warnings } = real;
+  await client.registerWorker({ id: "w1", capacity, publicKey: KEY });
+  expect((await client.registerWorker({ id: "w1", capacity, publicKey: KEY })).earlierPublicKeys).toEqual([]);
+  expect(warnings).toEqual([]);
+  const renewed = await client.registerWorker({ id: "w1", capacity, publicKey: NEXT_KEY });
+  const earlierPublicKeys = [{ publicKey: KEY, replacedAt: expect.stringMatching(/^20.*Z$/) }];
+  expect(renewed).toMatchObject({ publicKey: NEXT_KEY, earlierPublicKeys });
+  await client.registerWorker({ id: "w1", capacity });
+  const bare = await client.worker("w1");
+  expect([bare.publicKey, bare.earlierPublicKeys.map(({ publicKey }) => publicKey)]).toEqual([
+    null,
+    [NEXT_KEY, KEY],
+  ]);
+  expect(warnings.map((line) => JSON.parse(line))).toMatchObject([
+    { workerId: "w1", replaced: KEY, publicKey: NEXT_KEY },
+    { workerId: "w1", replaced: NEXT_KEY, publicKey: null },
+  ]);
+});
+
+const provenanceResult = (data: unknown) => ({
+  workerId: "w",
+  results: [{ id: 1, attempt: 1, outcome: "succeeded", records: [{ kind: "provenance", data }] }],
+});
+
 test.each([
+  [
+    "POST",
+    "/v1/records",
+    { workerId: "w", records: [{ id: 1, attempt: 1, kind: "provenance", data: { nodeId: "w" } }] },
+    "/records/0/kind",
+  ],
+  ["POST", "/v1/results", provenanceResult({ nodeId: "x" }), "/results/0/records/0/data/nodeId"],
+  ["POST", "/v1/results", provenanceResult({ nodeId: 7 }), "/results/0/records/0/data/nodeId"],
+  ["POST", "/v1/results", provenanceResult({}), "/results/0/records/0/data/nodeId"],
+  ["POST", "/v1/results", provenanceResult(null), "/results/0/records/0/data"],
+  ["POST", "/v1/results", provenanceResult(undefined), "/results/0/records/0/data"],
+  ["POST", "/v1/results", { workerId: "w", results: [null] }, "/results/0"],
   ["POST", "/v1/records", { workerId: "w" }, "/records"],
   [
     "POST",

@@ -213,6 +213,8 @@ export interface Worker {
   kinds: JobKind[];
   /** Ed25519 public key by which it signs provenance; null when it has told none. */
   publicKey: string | null;
+  /** Keys that it had before, the newest first; at most 20. */
+  earlierPublicKeys: { publicKey: string; replacedAt: string }[];
   /** Null when it has told nothing of it. */
   machine: Machine | null;
   /** What it told last of how busy its machine is; null when it has told nothing. */

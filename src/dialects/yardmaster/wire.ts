@@ -3,6 +3,7 @@
 import type { Attempt, Job, JobEvent, JobRecord, JsonObject, LogChunk } from "../../domain/job.ts";
 import type { Project, Task } from "../../domain/project.ts";
 import type { Worker } from "../../domain/worker.ts";
+import { workerKeys } from "../../domain/workerKeys.ts";
 import type { ClaimedJob, JobDependency } from "../../engine/engine.ts";
 
 /** What stands for an environment value that the reader may not see. */
@@ -122,6 +123,7 @@ export function recordToWire(record: JobRecord) {
 
 /** A worker as JSON. */
 export function workerToWire(worker: Worker) {
+  const { publicKey, earlier } = workerKeys(worker.details);
   return {
     id: worker.id,
     name: worker.name,
@@ -130,7 +132,8 @@ export function workerToWire(worker: Worker) {
     labels: worker.labels,
     queues: worker.queues,
     kinds: worker.kinds,
-    publicKey: typeof worker.details.publicKey === "string" ? worker.details.publicKey : null,
+    publicKey,
+    earlierPublicKeys: earlier.map((key) => ({ ...key, replacedAt: isoTime(key.replacedAt) })),
     machine: worker.details.machine ?? null,
     load: worker.details.load ?? null,
     state: worker.state,

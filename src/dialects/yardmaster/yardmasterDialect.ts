@@ -14,7 +14,7 @@ import { projectRoutes } from "./routes/projects.ts";
 import { recordRoutes } from "./routes/records.ts";
 import { statsRoutes } from "./routes/stats.ts";
 import { taskRoutes } from "./routes/tasks.ts";
-import { workerRoutes } from "./routes/workers.ts";
+import { type ReplacedKey, workerRoutes } from "./routes/workers.ts";
 import { binarySpec, commandSpec, scriptSpec } from "./schemas/job.ts";
 import { problem, problems } from "./schemas/problem.ts";
 
@@ -23,6 +23,8 @@ export interface YardmasterDialectOptions extends FollowLimits {
   readonly blobs: BlobStore;
   /** Longest artifact that is taken. */
   readonly maxArtifactBytes: number;
+  /** Told when a worker signs provenance with another key from now on. */
+  readonly onKeyReplaced: (change: ReplacedKey) => void;
 }
 
 /** Builds the native API. It words the errors of every path that no other dialect claims. */
@@ -41,7 +43,7 @@ export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
       ...logRoutes(engine, watch, options),
       ...projectRoutes(engine),
       ...taskRoutes(engine),
-      ...workerRoutes(engine, drainNews),
+      ...workerRoutes(engine, drainNews, options.onKeyReplaced),
       ...claimRoutes(engine, drainNews),
       ...recordRoutes(engine),
       ...artifactRoutes(blobs, options),

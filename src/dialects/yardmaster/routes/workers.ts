@@ -9,8 +9,20 @@ import { workerToWire } from "../wire.ts";
 
 const TAGS = ["workers"];
 
-/** The routes about workers. */
-export function workerRoutes(engine: Engine, drainNews: DrainNews): Route[] {
+/** A worker that registered without the public key that it had until now. */
+export interface ReplacedKey {
+  readonly workerId: string;
+  readonly replaced: string;
+  /** Null where it told none. */
+  readonly publicKey: string | null;
+}
+
+/** The routes about workers. `onKeyReplaced` is told when one signs with another key from now on. */
+export function workerRoutes(
+  engine: Engine,
+  drainNews: DrainNews,
+  onKeyReplaced: (change: ReplacedKey) => void,
+): Route[] {
   return [
     defineRoute({
       id: "registerWorker",
@@ -38,6 +50,10 @@ export function workerRoutes(engine: Engine, drainNews: DrainNews): Route[] {
           },
         });
         drainNews.settled(body.id);
+        const { replacedKey: replaced } = registered;
+        if (replaced !== null) {
+          onKeyReplaced({ workerId: body.id, replaced, publicKey: publicKey ?? null });
+        }
         const wire = workerToWire(registered.worker);
         return registered.isNew ? created(wire) : ok(wire);
       },

@@ -1,5 +1,6 @@
 /** The schemas of what is kept with jobs: usage figures, provenance. */
 import { z } from "zod";
+import { PROVENANCE } from "../../../domain/provenance.ts";
 import { attemptNumber, entityId, jsonObject, text, time } from "./fields.ts";
 import { newRecord } from "./newRecord.ts";
 import { workerId } from "./worker.ts";
@@ -8,7 +9,15 @@ export const newRecords = z
   .strictObject({
     workerId,
     records: z
-      .array(newRecord.extend({ id: entityId, attempt: attemptNumber }).meta({ id: "NewJobRecord" }))
+      .array(
+        newRecord
+          .extend({ id: entityId, attempt: attemptNumber })
+          .refine(({ kind }) => kind !== PROVENANCE, {
+            path: ["kind"],
+            message: `another kind than ${PROVENANCE}: that comes with a result (POST /v1/results)`,
+          })
+          .meta({ id: "NewJobRecord" }),
+      )
       .max(1_000, "expected at most 1000 records"),
   })
   .meta({ id: "NewRecords" });

@@ -15,7 +15,7 @@ import {
   time,
 } from "./fields.ts";
 import { job } from "./job.ts";
-import { newRecord } from "./newRecord.ts";
+import { newRecord, resultRecordFault } from "./newRecord.ts";
 
 /** Most jobs, leases or results in one call. */
 const MAX_ITEMS = 10_000;
@@ -88,6 +88,9 @@ export const worker = z
     queues: z.array(z.string()),
     kinds: z.array(kind),
     publicKey: z.string().nullable(),
+    earlierPublicKeys: z
+      .array(z.object({ publicKey: z.string(), replacedAt: time }))
+      .meta({ description: "Keys that it had before, the newest first; at most 20." }),
     machine: machine.nullable(),
     load: load.nullable(),
     state: z.enum(WORKER_STATES),
@@ -168,14 +171,23 @@ export const results = z
           error: text(65_536).nullable().optional(),
           result: json.optional(),
           startedAt: instant.nullable().optional(),
-          records: z
-            .array(newRecord)
-            .max(20, "expected at most 20 records")
-            .optional()
-            .meta({ description: "Kept with the job if the result counts." }),
+          records: z.array(newRecord).max(20, "expected at most 20 records").optional().meta({
+            description:
+              "Kept with the job if the result counts. The `nodeId` of a `provenance` is the worker's id.",
+          }),
         }),
       )
       .max(MAX_ITEMS),
+  })
+  .superRefine(({ workerId, results }, context) => {
+    for (const [index, { records = [] }] of results.entries()) {
+      for (const [place, record] of records.entries()) {
+        const fault = resultRecordFault(record, workerId);
+        if (fault === null) continue;
+        const path = ["results", index, "records", place, ...fault.path];
+        context.addIssue({ code: "custom", path, message: fault.message });
+      }
+    }
   })
   .meta({ id: "Results" });
 export const resultsAnswer = z.object({
