@@ -1,22 +1,29 @@
 /** Provenance as a file: what `verify --save` writes, and what `verify --file` reads. */
 import type { Json, JsonObject } from "@yardmaster/client";
+import type { NodeKeys } from "../domain/provenanceChain.ts";
 import { UsageError } from "./usageError.ts";
 
 export interface ProvenanceFile {
-  /** Null where the file does not say. */
+  /** The job's key. Null where the file does not say. */
   readonly jobId: string | null;
   /** Oldest first. */
   readonly records: readonly JsonObject[];
-  /** By node. */
-  readonly publicKeys: Readonly<Record<string, string>>;
+  /** As the server has registered them, where the file was written from one; nodes without any are left out. */
+  readonly nodeKeys: ReadonlyMap<string, NodeKeys>;
 }
 
 /** More than any job has. */
-const MAX_RECORDS = 10_000;
+export const MAX_RECORDS = 10_000;
 
 /** The text of the file. */
-export function provenanceText({ jobId, records, publicKeys }: ProvenanceFile): string {
-  return `${JSON.stringify({ jobId, publicKeys, records }, null, 2)}\n`;
+export function provenanceText({ jobId, records, nodeKeys }: ProvenanceFile): string {
+  const publicKeys = Object.fromEntries(
+    [...nodeKeys].flatMap(([node, { current }]) => (current === null ? [] : [[node, current]])),
+  );
+  const earlierPublicKeys = Object.fromEntries(
+    [...nodeKeys].flatMap(([node, { earlier }]) => (earlier.length === 0 ? [] : [[node, earlier]])),
+  );
+  return `${JSON.stringify({ jobId, publicKeys, earlierPublicKeys, records }, null, 2)}\n`;
 }
 
 /**
@@ -34,14 +41,23 @@ export function readProvenance(text: string, name: string): ProvenanceFile {
     throw new UsageError(`${name} holds no provenance records`);
   }
   if (records.length > MAX_RECORDS) throw new UsageError(`${name} holds more than ${MAX_RECORDS} records`);
-  const keys = isObject(whole.publicKeys) ? Object.entries(whole.publicKeys) : [];
   return {
     jobId: typeof whole.jobId === "string" ? whole.jobId : null,
     records,
-    publicKeys: Object.fromEntries(
-      keys.flatMap(([node, key]) => (typeof key === "string" ? [[node, key]] : [])),
-    ),
+    nodeKeys: nodeKeysIn(whole),
   };
+}
+
+function nodeKeysIn({ publicKeys, earlierPublicKeys }: JsonObject): Map<string, NodeKeys> {
+  const nodeKeys = new Map<string, NodeKeys>();
+  for (const [node, key] of isObject(publicKeys) ? Object.entries(publicKeys) : []) {
+    if (typeof key === "string") nodeKeys.set(node, { current: key, earlier: [] });
+  }
+  for (const [node, keys] of isObject(earlierPublicKeys) ? Object.entries(earlierPublicKeys) : []) {
+    const earlier = Array.isArray(keys) ? keys.filter((key) => typeof key === "string") : [];
+    if (earlier.length > 0) nodeKeys.set(node, { current: nodeKeys.get(node)?.current ?? null, earlier });
+  }
+  return nodeKeys;
 }
 
 function parsed(text: string, name: string): Json {

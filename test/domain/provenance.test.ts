@@ -12,7 +12,25 @@ import {
 } from "../../src/domain/provenance.ts";
 import { checkChain, type KnownFacts } from "../../src/domain/provenanceChain.ts";
 
-const NOTHING_KNOWN: KnownFacts = { jobId: null, modelHash: null, lastAttempt: null, publicKeys: {} };
+const NOTHING_KNOWN: KnownFacts = {
+  ...{ jobId: null, modelHash: null, lastAttempt: null, nodeKeys: new Map(), areNodeKeysConfirmed: true },
+  ...{ pinnedKeys: null, requiresSignatures: false },
+};
+
+/** The server's word for the keys of one node. */
+function registered(node: string, current: string | null, earlier: readonly string[] = []): KnownFacts {
+  return { ...NOTHING_KNOWN, nodeKeys: new Map([[node, { current, earlier }]]) };
+}
+
+function pinned(...pinnedKeys: readonly string[]): KnownFacts {
+  return { ...NOTHING_KNOWN, pinnedKeys };
+}
+
+/** As an agent that signs nothing writes it. */
+function withoutProof(record: JsonObject): JsonObject {
+  const { signature: _, publicKey: __, previous: ___, version: ____, ...rest } = record;
+  return rest;
+}
 
 /** Records of a job, chained and signed, one for each attempt. */
 async function chain(key: NodeKey, length: number): Promise<JsonObject[]> {
@@ -72,10 +90,8 @@ describe("a job's chain of records", () => {
     const records = await chain(key, 3);
     const shuffled = records.map((record) => Object.fromEntries(Object.entries(record).reverse()));
     const known = {
-      jobId: "job-1",
-      modelHash: "hash 3",
-      lastAttempt: 3,
-      publicKeys: { "node-1": key.publicKey },
+      ...registered("node-1", key.publicKey),
+      ...{ jobId: "job-1", modelHash: "hash 3", lastAttempt: 3 },
     };
     const verdict = await checkChain(shuffled, known);
     expect(verdict.faults).toEqual([]);
@@ -115,7 +131,7 @@ describe("a job's chain of records", () => {
     const key = await makeNodeKey();
     const [record = {}] = await chain(key, 1);
     const other = (await makeNodeKey()).publicKey;
-    const strange = await checkChain([record], { ...NOTHING_KNOWN, publicKeys: { "node-1": other } });
+    const strange = await checkChain([record], registered("node-1", other));
     expect(strange.faults).toHaveLength(1);
     const { signature: _, ...stripped } = record;
     expect((await checkChain([stripped], NOTHING_KNOWN)).faults[0]).toContain("taken away");
@@ -140,5 +156,75 @@ describe("a job's chain of records", () => {
     expect(verdict.records.map((record) => record.signature)).toEqual(["unsigned", "unconfirmed"]);
     const changed = await checkChain([{ ...unsigned, modelHash: "x" }, next], NOTHING_KNOWN);
     expect(changed.faults).toHaveLength(1);
+  });
+  test("tells a record without a signature of a node that has a key, or signed another one", async () => {
+    const key = await makeNodeKey();
+    const records = await chain(key, 3);
+    const [first = {}, second = {}, third = {}] = records;
+    const stripped = { ...withoutProof(third), modelHash: "forged" };
+    for (const facts of [
+      ...[NOTHING_KNOWN, registered("node-1", key.publicKey), registered("node-1", null, [key.publicKey])],
+      pinned(key.publicKey),
+    ]) {
+      const { faults, records: verdicts } = await checkChain([first, second, stripped], facts);
+      expect(faults).toEqual(['record 3: nobody signed it, though its node "node-1" has a key']);
+      expect(verdicts[2]?.signature).toBe("invalid");
+    }
+    const all = await checkChain(records.map(withoutProof), registered("node-1", key.publicKey));
+    expect(all.faults).toHaveLength(3);
+  });
+  test("tells every record that nobody signed where a key is given, or signatures are asked for", async () => {
+    const key = await makeNodeKey();
+    const records = (await chain(key, 2)).map(withoutProof);
+    const told = ["record 1: nobody signed it", "record 2: nobody signed it"];
+    expect((await checkChain(records, pinned(key.publicKey))).faults).toEqual(told);
+    expect((await checkChain(records, { ...NOTHING_KNOWN, requiresSignatures: true })).faults).toEqual(told);
+    expect((await checkChain(records, NOTHING_KNOWN)).records[0]?.signature).toBe("unsigned");
+  });
+  test("holds every signature against the keys that are given, whatever node a record names", async () => {
+    const [key, other] = [await makeNodeKey(), await makeNodeKey()];
+    const records = await chain(key, 2);
+    const good = await checkChain(records, pinned(other.publicKey, key.publicKey));
+    expect([good.faults, good.records[1]?.signature]).toEqual([[], "signed"]);
+    for (const nodeId of ["node-1", "constructor", 7, null]) {
+      const record = await signRecord({ jobId: "job-1", nodeId, version: 1, previous: null }, other);
+      const { faults } = await checkChain([record], pinned(key.publicKey));
+      expect(faults).toContain("record 1: it is not signed with a key that was given");
+    }
+  });
+  test("tells a record that names no node, signed or not", async () => {
+    const key = await makeNodeKey();
+    for (const nodeId of [7, null, ["node-1"], {}]) {
+      const record = { jobId: "job-1", nodeId, version: 1, previous: null };
+      for (const facts of [NOTHING_KNOWN, pinned(key.publicKey)]) {
+        const signed = await checkChain([await signRecord(record, key)], facts);
+        expect(signed.faults).toEqual(["record 1: it does not name its node: nodeId is no text"]);
+      }
+      const { faults } = await checkChain([{ jobId: "job-1", nodeId }], NOTHING_KNOWN);
+      expect(faults).toEqual(["record 1: it does not name its node: nodeId is no text"]);
+    }
+  });
+  test("goes on with a node's new key, and takes keys that nobody confirms for what they are", async () => {
+    const [before, after] = [await makeNodeKey(), await makeNodeKey()];
+    const [first = {}] = await chain(before, 1);
+    const previous = await recordHash(first);
+    const second = await signRecord({ jobId: "job-1", nodeId: "node-1", version: 1, previous }, after);
+    const known = registered("node-1", after.publicKey, [before.publicKey]);
+    const verdict = await checkChain([first, second], known);
+    expect(verdict.faults).toEqual([]);
+    expect(verdict.records.map(({ signature }) => signature)).toEqual(["signedByEarlierKey", "signed"]);
+    const claimed = await checkChain([first, second], { ...known, areNodeKeysConfirmed: false });
+    expect(claimed.faults).toEqual([]);
+    expect(claimed.records.map(({ signature }) => signature)).toEqual(["unconfirmed", "unconfirmed"]);
+    expect((await checkChain([first, second], registered("node-1", after.publicKey))).faults).toHaveLength(1);
+  });
+  test("tells records of several jobs apart also where the job is not known", async () => {
+    const records = [
+      { jobId: "a", nodeId: "n" },
+      { jobId: "b", nodeId: "n" },
+    ];
+    expect((await checkChain(records, NOTHING_KNOWN)).faults).toEqual([
+      'record 2: it is of the job "b", not of "a"',
+    ]);
   });
 });

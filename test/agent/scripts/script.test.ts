@@ -83,7 +83,8 @@ describe("a script", () => {
     const { publicKey } = await yard.client.worker(agent.workerId);
     const verdict = await checkChain(record === undefined ? [] : [record], {
       ...{ jobId: "job-abc", modelHash: expected, lastAttempt: 1 },
-      publicKeys: { [agent.workerId]: publicKey ?? "" },
+      nodeKeys: new Map([[agent.workerId, { current: publicKey, earlier: [] }]]),
+      ...{ areNodeKeysConfirmed: true, pinnedKeys: null, requiresSignatures: false },
     });
     expect(verdict.faults).toEqual([]);
     expect(verdict.records[0]?.signature).toBe("signed");
@@ -117,7 +118,8 @@ describe("a script", () => {
     const { publicKey } = await yard.client.worker(agent.workerId);
     const verdict = await checkChain(records, {
       ...{ jobId: job.key, modelHash: "", lastAttempt: 2 },
-      publicKeys: { [agent.workerId]: publicKey ?? "" },
+      nodeKeys: new Map([[agent.workerId, { current: publicKey, earlier: [] }]]),
+      ...{ areNodeKeysConfirmed: true, pinnedKeys: null, requiresSignatures: false },
     });
     expect(verdict.faults).toEqual([]);
     expect(verdict.records.map(({ attempt }) => attempt)).toEqual([1, 2]);
