@@ -21,7 +21,7 @@ const TEST_FOLDERS = ["test", "clients/typescript/test"];
 /** Suites that take many minutes or need more than this machine; they run only when named. */
 const LONG_FOLDERS = ["test/kill", "test/soak", "test/sockets", "test/training"];
 /** One test may start real servers and agents on a busy machine. */
-const TEST_TIMEOUT_MS = 60_000;
+const TEST_TIMEOUT_MS = 180_000;
 
 function testFilesUnder(folder: string, skipLong: boolean): string[] {
   const path = join(ROOT, folder);
