@@ -28,7 +28,9 @@ describe("submit", () => {
     const { value } = await reader.read();
     expect(new TextDecoder().decode(value)).toBe("first\n");
     expect(child.exitCode).toBeNull();
-    const jobs = JSON.parse((await run("jobs", "--json", "--state", "running")).stdout);
+    // Its output may be there before the word that it was started.
+    const held = await run("jobs", "--json", "--state", "leased", "--state", "running");
+    const jobs = JSON.parse(held.stdout);
     expect(jobs.items).toHaveLength(1);
     await run("cancel", String(jobs.items[0].id));
     expect(await child.exited).toBe(130);
