@@ -1,10 +1,12 @@
 /** Makes one virtual environment: with `uv` where there is one, else with `venv` and `pip`. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { removeTree } from "../removeTree.ts";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
+import { LIST_ENVIRONMENT, MAX_LIST_BYTES, packageList } from "./installedPackages.ts";
 import { LastLines } from "./lastLines.ts";
-import { LIST_PACKAGES, type Python, packageList } from "./python.ts";
+import type { Python } from "./python.ts";
+import { askedInstallers, installedText } from "./requirements.ts";
 
 /** What building takes of the job that asked first. */
 export interface EnvironmentTools extends Pick<RunContext, "signal" | "note" | "step"> {
@@ -19,9 +21,14 @@ export interface EnvironmentTools extends Pick<RunContext, "signal" | "note" | "
 /** Lines of an installer that are kept as the reason of its failure. */
 const REASON_LINES = 8;
 const REASON_CHARACTERS = 2_000;
+
 /**
  * Builds the environment in `folder`, which is empty; returns what is installed in it.
  *
+ * Installing runs code of packages, which may write whatever it likes into `folder`. From then on nothing in it is
+ * opened here, only removed.
+ *
+ * @param requirements as they were given
  * @throws JobFault with the installer's last lines
  */
 export async function buildEnvironment(
@@ -34,7 +41,7 @@ export async function buildEnvironment(
   const scratch = join(folder, ".build");
   mkdirSync(scratch);
   const list = join(scratch, "requirements.txt");
-  writeFileSync(list, `${requirements}\n`);
+  writeFileSync(list, `${installedText(requirements)}\n`, { flag: "wx" });
   const own = join(folder, "bin", "python");
   tools.note(`preparing an environment with ${uv === null ? "pip" : "uv"} (Python ${python.version})`);
   if (uv === null) {
@@ -51,10 +58,10 @@ export async function buildEnvironment(
     await install(tools, folder, venv, "cannot make a virtual environment");
     await install(tools, folder, [uv, "pip", "install", "--no-progress", "--python", own, "-r", list]);
   }
-  const packages = await listPackages(tools, folder, own);
+  const packages = await listPackages(tools, folder, python, askedInstallers(requirements));
   // What installers leave behind is not part of the environment.
-  await rm(scratch, { recursive: true, force: true });
-  await rm(join(folder, ".cache"), { recursive: true, force: true });
+  await removeTree(scratch);
+  await removeTree(join(folder, ".cache"));
   return packages;
 }
 
@@ -76,26 +83,37 @@ async function install(
   throw new JobFault(`${what} (${how})${said === "" ? "" : `:\n${said}`}`);
 }
 
-/** Asks an environment what is installed in it. */
+/** Lists what is installed in the environment, by the interpreter that it was made with. */
 async function listPackages(
   tools: EnvironmentTools,
   folder: string,
-  python: string,
+  python: Python,
+  asked: readonly string[],
 ): Promise<readonly string[]> {
   const chunks: Uint8Array[] = [];
-  const end = await tools.step(
-    launchOf(tools, folder, [python, "-c", `${LIST_PACKAGES}\nprint("\\n".join(listed))`]),
-    {
-      folder,
-      isSilent: true,
-      onOutput: (stream, bytes) => {
-        if (stream === "stdout") chunks.push(bytes);
-      },
+  let bytesSaid = 0;
+  const argv = [python.executable, "-I", "-S", "-c", LIST_ENVIRONMENT, folder, ...asked];
+  const end = await tools.step(launchOf(tools, folder, argv), {
+    folder,
+    isSilent: true,
+    onOutput: (stream, bytes) => {
+      if (stream !== "stdout") return;
+      bytesSaid += bytes.byteLength;
+      if (bytesSaid <= MAX_LIST_BYTES) chunks.push(bytes);
     },
-  );
-  if (end.exitCode !== 0)
-    throw new JobFault("the environment does not work: Python cannot list its packages");
-  return packageList(Buffer.concat(chunks).toString("utf8").split("\n"));
+  });
+  const lines = end.exitCode === 0 && bytesSaid <= MAX_LIST_BYTES ? parsedList(Buffer.concat(chunks)) : null;
+  if (lines === null) throw new JobFault("the environment does not work: Python cannot list its packages");
+  return packageList(lines);
+}
+
+function parsedList(said: Buffer): readonly unknown[] | null {
+  try {
+    const lines: unknown = JSON.parse(said.toString("utf8"));
+    return Array.isArray(lines) ? lines : null;
+  } catch {
+    return null;
+  }
 }
 
 function launchOf(tools: EnvironmentTools, folder: string, argv: readonly string[]): Launch {

@@ -5,27 +5,24 @@
  * counts only when its marker is written. Who uses one holds it by a shared lock, so that it is neither
  * rebuilt nor thrown away meanwhile. An agent that is killed while it builds leaves no marker and no lock, and the
  * next one begins anew.
+ *
+ * Marker and lock lie beside the environment's folder: in the folder the code of packages may write, beside it no job.
  */
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
-import { rm } from "node:fs/promises";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson } from "../../domain/canonicalJson.ts";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
+import { removeTree } from "../removeTree.ts";
 import { JobFault } from "../runner.ts";
 import { buildEnvironment, type EnvironmentTools } from "./buildEnvironment.ts";
+import { environmentFault } from "./environmentFault.ts";
+import { markerUsedMs, readMarker, removeMarker, touchMarker, writeMarker } from "./environmentMarker.ts";
 import { sha256Hex } from "./fileHash.ts";
 import type { Python } from "./python.ts";
+import { normalRequirements } from "./requirements.ts";
 import { type HeldLock, tryLock } from "./sharedLock.ts";
+import { syncDisk } from "./syncDisk.ts";
 
 export interface EnvironmentsOptions {
   /** Folder of all environments; made where there is none. */
@@ -41,129 +38,218 @@ export interface Environment {
   readonly python: string;
   /** Its folder; null for the system's own. */
   readonly folder: string | null;
-  /** `name==version` of all that is installed, sorted. */
+  /** All that is installed, sorted: `name==version`, or `name @ address` for what came from no index. */
   readonly packages: readonly string[];
   /** Lets go of it. */
   release(): void;
 }
 
+/** Files of one environment. */
+interface Place {
+  readonly key: string;
+  readonly folder: string;
+  readonly marker: string;
+  readonly lock: string;
+}
+
+/** What a look at an environment found. */
+type Found =
+  | { readonly state: "usable"; readonly environment: Environment }
+  /** Not there, or being built or thrown away. */
+  | { readonly state: "absent" }
+  | { readonly state: "damaged"; readonly id: string; readonly why: string };
+
 /** Builds after which an environment that others throw away again and again is given up. */
 const MAX_BUILDS = 5;
 /** Between two looks whether another job has finished. */
 const LOOK_AGAIN_MS = 100;
-const MARKER = ".complete";
+/** An environment's folder and the files beside it begin with its key. */
+const NAME = /^([0-9a-f]{64})(?:\.lock|\.json|\.json\.new)?$/;
 
 export class Environments {
   readonly #options: EnvironmentsOptions;
+  /** Room is being made. */
+  #tidying: Promise<void> | null = null;
 
   constructor(options: EnvironmentsOptions) {
     this.#options = options;
   }
 
   /**
-   * The environment of these requirements, built if there is none.
+   * The environment of these requirements, built if there is none that works.
    *
-   * @param requirements in normal form, not empty
+   * @param requirements as they were given, with something in them
    * @throws JobFault when the requirements cannot be installed, the signal's reason when it is aborted
    */
   async take(python: Python, requirements: string, tools: EnvironmentTools): Promise<Environment> {
     makeOwnFolder(this.#options.folder);
-    const key = environmentKey(python, requirements);
-    const folder = join(this.#options.folder, key);
-    const lockFile = `${folder}.lock`;
+    const place = this.#placeOf(environmentKey(python, requirements));
     let hasTold = false;
     for (let builds = 0; builds < MAX_BUILDS; ) {
       tools.signal.throwIfAborted();
-      const used = this.#used(key, folder, lockFile, tools);
-      if (used !== null) return used;
+      const found = this.#look(place, python, tools);
+      if (found.state === "usable") {
+        if (builds > 0) await this.#makeRoom();
+        return found.environment;
+      }
       // Not waited for: as soon as it is built others use it, for as long as their jobs run.
-      const lock = tryLock(lockFile, "exclusive");
+      const lock = tryLock(place.lock, "exclusive");
       if (lock !== null) {
-        builds += 1;
-        await this.#build(python, requirements, folder, lock, tools);
+        builds += await this.#buildUnlessOthersHave(found, python, requirements, place, lock, tools);
         continue;
       }
-      if (!hasTold) tools.note("another job prepares the same environment; waiting for it");
+      if (!hasTold) tools.note(waitingFor(found));
       hasTold = true;
       // Unevenly, so that two agents do not get into each other's way again and again.
       await Bun.sleep(LOOK_AGAIN_MS * (0.5 + Math.random()));
     }
-    throw new Error(`the environment ${folder} is thrown away as soon as it is made`);
+    throw new Error(`the environment ${place.folder} is thrown away as soon as it is made`);
   }
 
-  /** The environment, held; null when it is not there, or is being built or thrown away. */
-  #used(key: string, folder: string, lockFile: string, tools: EnvironmentTools): Environment | null {
-    const lock = tryLock(lockFile, "shared");
-    const packages = lock === null ? null : readMarker(folder);
-    if (lock === null || packages === null) {
+  /** Resolves when no environment is being thrown away any more. */
+  async settled(): Promise<void> {
+    await this.#tidying;
+  }
+
+  #placeOf(key: string): Place {
+    const folder = join(this.#options.folder, key);
+    return { key, folder, marker: `${folder}.json`, lock: `${folder}.lock` };
+  }
+
+  #look(place: Place, python: Python, tools: EnvironmentTools): Found {
+    const lock = tryLock(place.lock, "shared");
+    const marker = lock === null ? null : readMarker(place.marker);
+    if (lock === null || marker === null) {
       lock?.release();
-      return null;
+      return { state: "absent" };
     }
-    touch(folder);
-    tools.note(`environment ${key.slice(0, 12)}: ready (${packages.length} packages)`);
-    return { python: join(folder, "bin", "python"), folder, packages, release: lock.release };
+    const { id, packages } = marker;
+    const why = environmentFault(place.folder, python);
+    if (why !== null) {
+      lock.release();
+      return { state: "damaged", id, why };
+    }
+    touchMarker(place.marker);
+    tools.note(`environment ${place.key.slice(0, 12)}: ready (${packages.length} packages)`);
+    const release = (): void => {
+      lock.release();
+      // What was in use could not make room for others.
+      void this.#makeRoom();
+    };
+    const { folder } = place;
+    return {
+      state: "usable",
+      environment: { python: join(folder, "bin", "python"), folder, packages, release },
+    };
   }
 
-  async #build(
+  /** @returns how many environments were built: none when somebody else did between our look and our lock */
+  async #buildUnlessOthersHave(
+    found: Exclude<Found, { state: "usable" }>,
     python: Python,
     requirements: string,
-    folder: string,
+    place: Place,
     lock: HeldLock,
     tools: EnvironmentTools,
-  ): Promise<void> {
+  ): Promise<0 | 1> {
     try {
-      // Between our look and our lock it may have been finished.
-      if (readMarker(folder) !== null) return;
-      await rm(folder, { recursive: true, force: true });
-      mkdirSync(folder, { mode: 0o700 });
-      const packages = await buildEnvironment(python, requirements, folder, tools);
-      const marker = JSON.stringify({ packages, requirements, python: python.version });
-      writeFileSync(join(folder, `${MARKER}.new`), marker);
-      renameSync(join(folder, `${MARKER}.new`), join(folder, MARKER));
+      const expected = found.state === "damaged" ? found.id : null;
+      if ((readMarker(place.marker)?.id ?? null) !== expected) return 0;
+      if (found.state === "damaged") {
+        tools.note(`environment ${place.key.slice(0, 12)}: damaged (${found.why}); making it anew`);
+        this.#options.log.warn("an environment was damaged and is made anew", {
+          ...{ folder: place.folder, reason: found.why },
+        });
+      }
+      await this.#build(python, requirements, place, tools);
+      return 1;
     } catch (error) {
-      await rm(folder, { recursive: true, force: true }).catch((failure) =>
+      await this.#discard(place, lock).catch((failure) =>
         this.#options.log.warn("cannot remove an unfinished environment", {
-          folder,
-          error: errorText(failure),
+          ...{ folder: place.folder, error: errorText(failure) },
         }),
       );
       throw error;
     } finally {
       lock.release();
     }
-    await this.#evict(folder);
   }
 
-  /** Throws away what is over the number kept, those used longest ago first; what is in use stays. */
-  async #evict(fresh: string): Promise<void> {
+  async #build(python: Python, requirements: string, place: Place, tools: EnvironmentTools): Promise<void> {
+    const { folder, marker } = place;
+    await removeMarker(marker);
+    await removeTree(folder);
+    mkdirSync(folder, { mode: 0o700 });
+    const packages = await buildEnvironment(python, requirements, folder, tools);
+    const why = environmentFault(folder, python);
+    if (why !== null) throw new JobFault(`the environment does not work: ${why}`);
+    // Files that are empty after a power cut must not be taken for an environment.
+    await syncDisk(this.#options.folder, tools.signal, this.#options.log);
+    await writeMarker(marker, packages, python);
+  }
+
+  /** Removes an environment, and its lock last: whoever locks it then locks another file. */
+  async #discard(place: Place, lock: HeldLock): Promise<void> {
+    await removeMarker(place.marker);
+    await removeTree(place.folder);
+    lock.removeAndRelease();
+  }
+
+  /**
+   * Throws away what is over the number kept, those used longest ago first, and what is left of environments that were
+   * never finished; what is in use stays.
+   */
+  #makeRoom(): Promise<void> {
+    this.#tidying ??= this.#tidied()
+      .catch((error) =>
+        this.#options.log.warn("cannot make room for environments", {
+          ...{ folder: this.#options.folder, error: errorText(error) },
+        }),
+      )
+      .finally(() => {
+        this.#tidying = null;
+      });
+    return this.#tidying;
+  }
+
+  async #tidied(): Promise<void> {
     const { folder, maxEnvironments, log } = this.#options;
-    const kept = readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && /^[0-9a-f]{64}$/.test(entry.name))
-      .map((entry) => join(folder, entry.name))
-      .map((path) => ({
-        path,
-        usedMs: statSync(join(path, MARKER), { throwIfNoEntry: false })?.mtimeMs ?? 0,
-      }))
-      .sort((a, b) => a.usedMs - b.usedMs);
-    let over = kept.length - maxEnvironments;
-    for (const { path } of kept) {
+    const keys = new Set(readdirSync(folder).flatMap((name) => NAME.exec(name)?.[1] ?? []));
+    const all = [...keys].map((key) => ({ key, usedMs: markerUsedMs(this.#placeOf(key).marker) }));
+    for (const { key } of all.filter(({ usedMs }) => usedMs === null)) await this.#remove(key, null);
+    const whole = all.flatMap(({ key, usedMs }) => (usedMs === null ? [] : [{ key, usedMs }]));
+    let over = whole.length - maxEnvironments;
+    for (const { key, usedMs } of whole.sort((a, b) => a.usedMs - b.usedMs)) {
       if (over <= 0) return;
-      if (path === fresh) continue;
-      const lock = tryLock(`${path}.lock`, "exclusive");
-      if (lock === null) continue;
-      try {
-        // First the marker: an environment half gone must not be taken for whole.
-        await rm(join(path, MARKER), { force: true });
-        await rm(path, { recursive: true, force: true });
-        over -= 1;
-        log.info("removed an environment that was not used for long", { folder: path });
-      } catch (error) {
-        log.warn("cannot remove an environment", { folder: path, error: errorText(error) });
-      } finally {
-        lock.release();
-      }
+      if (!(await this.#remove(key, usedMs))) continue;
+      over -= 1;
+      log.info("removed an environment that was not used for long", { folder: this.#placeOf(key).folder });
     }
   }
+
+  /** @returns false when it is in use, or was used since `usedMs`, or finished */
+  async #remove(key: string, usedMs: number | null): Promise<boolean> {
+    const place = this.#placeOf(key);
+    const lock = tryLock(place.lock, "exclusive");
+    if (lock === null) return false;
+    try {
+      if (markerUsedMs(place.marker) !== usedMs) return false;
+      await this.#discard(place, lock);
+      return true;
+    } catch (error) {
+      const { folder } = place;
+      this.#options.log.warn("cannot remove an environment", { folder, error: errorText(error) });
+      return false;
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+function waitingFor({ state }: Found): string {
+  return state === "damaged"
+    ? "the environment is damaged, and other jobs use it; waiting for their end to make it anew"
+    : "another job prepares the same environment; waiting for it";
 }
 
 /** @throws JobFault when others may write in the folder, for then they choose what runs */
@@ -177,29 +263,8 @@ function makeOwnFolder(path: string): void {
 }
 
 /** What tells environments apart: the interpreter, and what is installed. */
-function environmentKey(python: Python, requirements: string): string {
+function environmentKey(python: Python, text: string): string {
   const { executable, version, implementation, platform } = python;
+  const requirements = normalRequirements(text);
   return sha256Hex(canonicalJson({ executable, version, implementation, platform, requirements }));
-}
-
-function readMarker(folder: string): readonly string[] | null {
-  const path = join(folder, MARKER);
-  if (!existsSync(path)) return null;
-  try {
-    const marker: { packages?: unknown } = JSON.parse(readFileSync(path, "utf8"));
-    const { packages } = marker;
-    return Array.isArray(packages) && packages.every((name) => typeof name === "string") ? packages : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Its marker's time says when an environment was used last. */
-function touch(folder: string): void {
-  const now = new Date();
-  try {
-    utimesSync(join(folder, MARKER), now, now);
-  } catch {
-    // Then it is thrown away sooner than it had to be.
-  }
 }

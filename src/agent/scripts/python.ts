@@ -1,5 +1,6 @@
 /** The Python that scripts run with: which one it is, asked of itself once. */
 import { JobFault } from "../runner.ts";
+import { LIST_OWN_PACKAGES, packageList } from "./installedPackages.ts";
 
 /** What a Python says of itself. */
 export interface Python {
@@ -19,16 +20,7 @@ export interface Python {
 
 const PROBE_TIMEOUT_MS = 20_000;
 
-/** Sorted `name==version` of all that is installed, in `listed`: `uv` puts no pip into environments that could be asked. */
-export const LIST_PACKAGES = `
-import importlib.metadata as metadata
-names = {}
-for found in metadata.distributions():
-    name = found.metadata["Name"]
-    if name: names.setdefault(name.lower(), name + "==" + str(found.version))
-listed = [names[name] for name in sorted(names)]`;
-
-const PROBE = `${LIST_PACKAGES}
+const PROBE = `${LIST_OWN_PACKAGES}
 import json, platform, sys, sysconfig
 print(json.dumps({
     "packages": listed,
@@ -74,20 +66,6 @@ export async function describePython(
     );
   }
   return python;
-}
-
-/** Packages listed, and characters of each: more than any environment has. */
-const MAX_PACKAGES = 5_000;
-const MAX_PACKAGE_CHARACTERS = 200;
-
-/** A list of packages as it is kept: names of strange packages may hold what texts must not. */
-export function packageList(names: readonly unknown[]): readonly string[] {
-  return names
-    .map((name) =>
-      String(name).slice(0, MAX_PACKAGE_CHARACTERS).toWellFormed().replaceAll("\0", "\ufffd").trim(),
-    )
-    .filter((name) => name !== "")
-    .slice(0, MAX_PACKAGES);
 }
 
 function parse(text: string): Python | null {

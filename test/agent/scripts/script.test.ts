@@ -294,7 +294,7 @@ describe("requirements", () => {
 
     // An agent that is killed while it builds leaves an environment without its marker.
     const folder = join(environments, built[0]?.name ?? "");
-    await Bun.file(join(folder, ".complete")).delete();
+    await Bun.file(`${folder}.json`).delete();
     const rebuilt = await yard.run(script, { requirements });
     expect(rebuilt.error).toBeNull();
     expect(await yard.output(rebuilt)).toContain("Successfully installed tinylib-1.2.3");
