@@ -154,13 +154,12 @@ export class ScriptAttempt {
   }
 
   async #environmentFor(python: Python, requirements: string): Promise<Environment> {
-    const wanted = normalRequirements(requirements);
-    if (wanted === "") {
+    if (normalRequirements(requirements) === "") {
       return { python: python.executable, folder: null, packages: python.packages, release: () => {} };
     }
     const { environments, uv, installerVariables, environmentTimeoutMs } = this.#services;
     const { signal, note, step } = this.#context;
-    return environments.take(python, wanted, {
+    return environments.take(python, requirements, {
       ...{ signal, note, uv, env: installerVariables, reads: this.#services.readsOf(python) },
       step: (launch, options) => step(launch, { timeoutMs: environmentTimeoutMs, ...options }),
     });
