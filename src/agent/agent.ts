@@ -31,6 +31,7 @@ import { Prefetch } from "./prefetch.ts";
 import { unknownHeldJobs } from "./reconcile.ts";
 import { ResultSender } from "./resultSender.ts";
 import { RUNNABLE_KINDS, runnersOf } from "./runners.ts";
+import { ENVIRONMENTS_FOLDER } from "./scripts/environments.ts";
 import { findNvidiaSmi } from "./scripts/gpuUse.ts";
 import { ScriptServices } from "./scripts/scriptServices.ts";
 import { ServerLink } from "./serverLink.ts";
@@ -84,7 +85,10 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
       const ended = await endLeftProcesses(previousMark, workRoot, settings.graceMs);
       if (ended > 0) log.warn("ended processes that an earlier run had left", { processes: ended });
     }
-    const isolation = await openIsolation(settings.isolation, settings.kinds, stateDir, log);
+    const environments = join(settings.binaries.cacheDir, ENVIRONMENTS_FOLDER);
+    // A job that may write a folder around them would else choose what other jobs run.
+    const hide = [...settings.isolation.hide, environments];
+    const isolation = await openIsolation({ ...settings.isolation, hide }, settings.kinds, stateDir, log);
     return new Agent(settings, options.client, mark, isolation, await nodeKeyIn(stateDir), unlock);
   } catch (error) {
     unlock();

@@ -8,7 +8,7 @@
  *
  * Marker and lock lie beside the environment's folder: in the folder the code of packages may write, beside it no job.
  */
-import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson } from "../../domain/canonicalJson.ts";
 import type { AgentLog } from "../agentLog.ts";
@@ -66,6 +66,9 @@ const LOOK_AGAIN_MS = 100;
 /** An environment's folder and the files beside it begin with its key. */
 const NAME = /^([0-9a-f]{64})(?:\.lock|\.json|\.json\.new)?$/;
 
+/** Folder of the cache in which environments lie. No job may write in it, but for what is shown to it. */
+export const ENVIRONMENTS_FOLDER = "environments";
+
 export class Environments {
   readonly #options: EnvironmentsOptions;
   /** Room is being made. */
@@ -83,7 +86,9 @@ export class Environments {
    */
   async take(python: Python, requirements: string, tools: EnvironmentTools): Promise<Environment> {
     makeOwnFolder(this.#options.folder);
-    const place = this.#placeOf(environmentKey(python, requirements));
+    // Without links in it: by it the isolation of jobs tells what it hides from what it shows.
+    const root = realpathSync(this.#options.folder);
+    const place = placeIn(root, environmentKey(python, requirements));
     let hasTold = false;
     for (let builds = 0; builds < MAX_BUILDS; ) {
       tools.signal.throwIfAborted();
@@ -109,11 +114,6 @@ export class Environments {
   /** Resolves when no environment is being thrown away any more. */
   async settled(): Promise<void> {
     await this.#tidying;
-  }
-
-  #placeOf(key: string): Place {
-    const folder = join(this.#options.folder, key);
-    return { key, folder, marker: `${folder}.json`, lock: `${folder}.lock` };
   }
 
   #look(place: Place, python: Python, tools: EnvironmentTools): Found {
@@ -215,21 +215,24 @@ export class Environments {
   async #tidied(): Promise<void> {
     const { folder, maxEnvironments, log } = this.#options;
     const keys = new Set(readdirSync(folder).flatMap((name) => NAME.exec(name)?.[1] ?? []));
-    const all = [...keys].map((key) => ({ key, usedMs: markerUsedMs(this.#placeOf(key).marker) }));
-    for (const { key } of all.filter(({ usedMs }) => usedMs === null)) await this.#remove(key, null);
-    const whole = all.flatMap(({ key, usedMs }) => (usedMs === null ? [] : [{ key, usedMs }]));
+    const places = [...keys].map((key) => placeIn(folder, key));
+    const whole: { readonly place: Place; readonly usedMs: number }[] = [];
+    for (const place of places) {
+      const usedMs = markerUsedMs(place.marker);
+      if (usedMs === null) await this.#remove(place, null);
+      else whole.push({ place, usedMs });
+    }
     let over = whole.length - maxEnvironments;
-    for (const { key, usedMs } of whole.sort((a, b) => a.usedMs - b.usedMs)) {
+    for (const { place, usedMs } of whole.sort((a, b) => a.usedMs - b.usedMs)) {
       if (over <= 0) return;
-      if (!(await this.#remove(key, usedMs))) continue;
+      if (!(await this.#remove(place, usedMs))) continue;
       over -= 1;
-      log.info("removed an environment that was not used for long", { folder: this.#placeOf(key).folder });
+      log.info("removed an environment that was not used for long", { folder: place.folder });
     }
   }
 
   /** @returns false when it is in use, or was used since `usedMs`, or finished */
-  async #remove(key: string, usedMs: number | null): Promise<boolean> {
-    const place = this.#placeOf(key);
+  async #remove(place: Place, usedMs: number | null): Promise<boolean> {
     const lock = tryLock(place.lock, "exclusive");
     if (lock === null) return false;
     try {
@@ -244,6 +247,11 @@ export class Environments {
       lock.release();
     }
   }
+}
+
+function placeIn(root: string, key: string): Place {
+  const folder = join(root, key);
+  return { key, folder, marker: `${folder}.json`, lock: `${folder}.lock` };
 }
 
 function waitingFor({ state }: Found): string {

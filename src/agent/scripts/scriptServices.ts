@@ -8,7 +8,7 @@ import type { DownloadLimits } from "../binaries/download.ts";
 import type { OwnServer } from "../binaries/source.ts";
 import type { ServerLink } from "../serverLink.ts";
 import type { DatasetServices } from "./dataset.ts";
-import { Environments } from "./environments.ts";
+import { ENVIRONMENTS_FOLDER, Environments } from "./environments.ts";
 import { findNvidiaSmi } from "./gpuUse.ts";
 import { describePython, type Python } from "./python.ts";
 import type { ScriptSettings } from "./scriptOptions.ts";
@@ -63,7 +63,7 @@ export class ScriptServices {
     this.workerId = workerId;
     this.nodeKey = options.nodeKey;
     this.environments = new Environments({
-      folder: join(options.cacheDir, "environments"),
+      folder: join(options.cacheDir, ENVIRONMENTS_FOLDER),
       maxEnvironments: settings.maxEnvironments,
       log,
     });

@@ -208,18 +208,15 @@ try: os.mkfifo(os.path.join(folder, "pipe"))
 except OSError: pass
 `,
     );
-    const options = {
-      ...({ usesUv: false, isolation: "required", isolateKinds: ["script"] } as const),
-      bindReadOnly: [source],
-    };
-    await yard.agent(options);
+    // Also where the operator shows jobs a folder around the cache.
+    await yard.agent({ usesUv: false, isolation: "required", isolateKinds: ["script"], bind: [yard.folder] });
     const requirements = `--no-index\nevil @ file://${source}`;
     const script = `
 import os, evil, sys
 print("answer", evil.ANSWER)
 print("links", os.path.islink(os.path.join(sys.prefix, ".complete")))
 print("beside", [os.path.exists(sys.prefix + ending) for ending in [".json", ".lock"]])
-for ending in ["/x", "/pyvenv.cfg"]:
+for ending in [".json", "/x", "/pyvenv.cfg"]:
     try:
         open(sys.prefix + ending, "w")
         print("WRITTEN", ending)
@@ -231,7 +228,7 @@ for ending in ["/x", "/pyvenv.cfg"]:
       expect([job.error, job.state]).toEqual([null, "succeeded"]);
       const output = await yard.output(job);
       expect(output).toContain("answer 1\nlinks True\n");
-      expect(output).not.toContain("WRITTEN");
+      expect(output).toContain("beside [False, False]\nrefused\nrefused\nrefused\n");
     }
     expect(readFileSync(victim, "utf8")).toBe("nobody writes here\n");
     const environments = join(yard.folder, "cache", "environments");
