@@ -186,6 +186,7 @@ class Agent implements RunningAgent {
       services: {
         journal: this.#journal,
         logs: this.#logs,
+        workerId,
         workspaces: this.#workspaces,
         workspaceWatch: workspaceLimitMb === null ? null : new WorkspaceWatch(workspaceLimitMb),
         baseEnvironment: environment,

@@ -8,13 +8,13 @@ import type { AgentLog } from "./agentLog.ts";
 import { JobRun, type RunServices } from "./jobRun.ts";
 import { type AttemptKey, type AttemptRef, attemptKey } from "./journal.ts";
 import type { LeaseKeeper } from "./leaseKeeper.ts";
+import type { MachineBusyError } from "./machineFault.ts";
+import { MachinePause } from "./machinePause.ts";
 import type { Prefetch } from "./prefetch.ts";
 import type { Runner } from "./runner.ts";
 import type { Slots } from "./slots.ts";
 import type { EndReason } from "./supervisedProcess.ts";
 
-/** After the system refused a process, nothing is claimed for this long. */
-const BUSY_PAUSE_MS = 1_000;
 /** Jobs that may prepare, such as download what they run, while their slots serve others. */
 const MAX_PREPARING = 8;
 
@@ -49,11 +49,13 @@ export class Dispatcher {
   /** Runs that use slots, or are about to: less than `#runs` while output is still being read or sent. */
   #active = 0;
   #ageTimer: ReturnType<typeof setTimeout> | undefined;
-  #busyUntilMs = 0;
+  /** On while the machine is at fault. */
+  readonly #pause: MachinePause;
   #isClosing = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#pause = new MachinePause({ log: options.log, onOver: options.onChange });
   }
 
   get queued(): number {
@@ -66,7 +68,7 @@ export class Dispatcher {
   }
 
   get hasRoom(): boolean {
-    return this.#active < this.#options.maxJobs && performance.now() >= this.#busyUntilMs;
+    return this.#active < this.#options.maxJobs && !this.#pause.isOn;
   }
 
   get active(): number {
@@ -100,7 +102,8 @@ export class Dispatcher {
     this.#options.leases.hold(jobs);
     const arrivedMs = performance.now();
     for (const job of jobs) {
-      if (this.#isClosing) this.#release(job);
+      // Those of a poll that was under way when the machine turned out to be at fault go on to others.
+      if (this.#isClosing || this.#pause.isOn) this.#release(job);
       else if (!fits(job.resources, this.#options.slots.total) || !this.#options.runners.has(job.kind)) {
         // It was claimed ahead, by a claim that asked for more than the machine has.
         this.#options.prefetch.suspend(arrivedMs);
@@ -128,6 +131,7 @@ export class Dispatcher {
   /** Starts nothing more and gives back what waits. */
   close(): void {
     this.#isClosing = true;
+    this.#pause.stop();
     clearTimeout(this.#ageTimer);
     for (const { job } of this.#queue.splice(0)) this.#release(job);
   }
@@ -176,7 +180,10 @@ export class Dispatcher {
         this.#startMore();
       } else run.resume(run.grant);
     },
-    onStarted: (run: JobRun): void => this.#options.leases.started(attemptKey(run.job)),
+    onStarted: (run: JobRun): void => {
+      this.#pause.jobStarted();
+      this.#options.leases.started(attemptKey(run.job));
+    },
     onFree: (run: JobRun): void => {
       this.#active -= 1;
       if (!this.#slotless.delete(run)) this.#options.slots.giveBack(run.grant);
@@ -188,10 +195,10 @@ export class Dispatcher {
       this.#startMore();
       this.#options.onChange();
     },
-    onMachineBusy: (message: string): void => {
-      this.#options.log.warn("the machine cannot start a process; claiming pauses", { error: message });
-      this.#busyUntilMs = performance.now() + BUSY_PAUSE_MS;
-      setTimeout(() => this.#options.onChange(), BUSY_PAUSE_MS);
+    onMachineBusy: (fault: MachineBusyError): void => {
+      this.#pause.begin(fault);
+      // Claimed ahead: others need not wait for this machine.
+      for (const { job } of this.#queue.splice(0)) this.#release(job);
     },
     onFinished: (run: JobRun, result: JobResult | null): void => {
       this.#runs.delete(attemptKey(run.job));

@@ -12,10 +12,10 @@ import type { JobLog } from "./jobLog.ts";
 import { runStep } from "./jobStep.ts";
 import type { Journal } from "./journal.ts";
 import type { LogShipper } from "./logShipper.ts";
+import { isFull, MachineBusyError, machineFault } from "./machineFault.ts";
 import { JobFault, type Launch, type RunContext, type Runner } from "./runner.ts";
 import { attemptOf, type EndedJob, endText, resultOfEnd, resultOfProcess } from "./runResult.ts";
 import type { Grant } from "./slots.ts";
-import { MachineBusyError } from "./spawnFault.ts";
 import { type EndReason, type ProcessEnd, SupervisedProcess } from "./supervisedProcess.ts";
 import type { Workspaces } from "./workspaces.ts";
 import type { WorkspaceWatch } from "./workspaceWatch.ts";
@@ -24,6 +24,8 @@ import type { WorkspaceWatch } from "./workspaceWatch.ts";
 export interface RunServices {
   readonly journal: Journal;
   readonly logs: LogShipper;
+  /** The worker's id, by which a job is told whose machine was at fault. */
+  readonly workerId: string;
   readonly workspaces: Workspaces;
   /** Null where the space of workspaces is not limited. */
   readonly workspaceWatch: WorkspaceWatch | null;
@@ -42,8 +44,8 @@ export interface RunEvents {
   readonly onStarted: (run: JobRun) => void;
   /** Nothing of the job runs any more: what it was given is free. */
   readonly onFree: (run: JobRun) => void;
-  /** The machine could not start a process; the job is given back. */
-  readonly onMachineBusy: (message: string) => void;
+  /** Something is wrong with the machine; the job is given back. */
+  readonly onMachineBusy: (fault: MachineBusyError) => void;
   /** All is done and noted. `result` is to be delivered; null when the server wants none. */
   readonly onFinished: (run: JobRun, result: JobResult | null) => void;
 }
@@ -57,7 +59,8 @@ export class JobRun {
   readonly #runner: Runner;
   readonly #services: RunServices;
   readonly #events: RunEvents;
-  readonly #context: RunContext;
+  /** Made at the start, with the workspace. */
+  #context: RunContext | null = null;
   #process: SupervisedProcess | null = null;
   #unwatch: (() => void) | null = null;
   /** Opened by the first output: many jobs have none. */
@@ -84,7 +87,6 @@ export class JobRun {
     this.#runner = runner;
     this.#services = services;
     this.#events = events;
-    this.#context = this.#newContext();
   }
 
   get #ended(): EndedJob {
@@ -96,14 +98,22 @@ export class JobRun {
     return this.#grant;
   }
 
+  /** @throws MachineBusyError when there is no room, and what the file system throws */
   #newContext(): RunContext {
+    const { workspaces } = this.#services;
+    // A disk that a job has just filled is about to be free again.
+    if (!workspaces.isRemoving && isFull(workspaces.root)) {
+      throw new MachineBusyError("no space is left on the agent's disk (state-dir)", {
+        folder: workspaces.root,
+      });
+    }
     const signal = (): AbortSignal => {
       this.#abort ??= new AbortController();
       return this.#abort.signal;
     };
     return {
       job: this.job,
-      workspace: this.#services.workspaces.take(),
+      workspace: workspaces.take(),
       get signal() {
         return signal();
       },
@@ -130,6 +140,7 @@ export class JobRun {
   start(): void {
     this.#services.journal.started(this.job);
     try {
+      this.#context = this.#newContext();
       const launch = this.#runner.prepare(this.#context);
       if (launch instanceof Promise) {
         this.#whilePreparing(launch);
@@ -198,8 +209,9 @@ export class JobRun {
       this.#endEarly(this.#earlyEnd);
       return;
     }
+    const { workspace } = this.#begun();
     try {
-      this.#process = this.#spawn(launch);
+      this.#process = this.#spawn(launch, workspace);
     } catch (error) {
       this.#failBeforeStart(error);
       return;
@@ -207,18 +219,20 @@ export class JobRun {
     this.#startedAtMs = Date.now();
     const { workspaceWatch } = this.#services;
     if (workspaceWatch !== null) {
-      this.#unwatch = workspaceWatch.watch(this.#context.workspace, () =>
-        this.#process?.end("workspaceLimit"),
-      );
+      this.#unwatch = workspaceWatch.watch(workspace, () => this.#process?.end("workspaceLimit"));
     }
-    launch.onStarted?.(this.#process.pid, this.grant.accelerators);
+    launch.onStarted?.(this.#process, this.grant.accelerators);
     this.#events.onStarted(this);
   }
 
-  #spawn(launch: Launch): SupervisedProcess {
+  #begun(): RunContext {
+    if (this.#context === null) throw new Error("the run has not begun");
+    return this.#context;
+  }
+
+  #spawn(launch: Launch, workspace: string): SupervisedProcess {
     const { baseEnvironment, graceMs, outputDrainMs, isolation } = this.#services;
     const { job } = this;
-    const { workspace } = this.#context;
     const { accelerators } = this.grant;
     const env = launch.hasExactEnvironment
       ? exactEnvironment(launch.env, accelerators)
@@ -280,14 +294,27 @@ export class JobRun {
       this.#endEarly(this.#earlyEnd, error);
       return;
     }
-    if (error instanceof MachineBusyError) {
-      this.#events.onMachineBusy(error.message);
-      this.#freeAndFinish({ ...attemptOf(this.job), outcome: "released" });
-    } else {
+    const busy = machineFault(error, this.#services.workspaces.root, "state-dir");
+    if (busy !== null) this.#freeAndFinish(this.#givenBack(busy));
+    else {
       const fault = error instanceof JobFault ? error : new JobFault(errorText(error));
       const { exitCode, message, extras } = fault;
       this.#freeAndFinish({ ...attemptOf(this.job), outcome: "failed", exitCode, error: message, ...extras });
     }
+  }
+
+  /**
+   * The machine is at fault: others may have the job. Where the job itself may have used up what is missing, it goes back
+   * only as often as it may be recovered, or it would go in circles for ever.
+   */
+  #givenBack(fault: MachineBusyError, hasRun = false): JobResult {
+    this.#events.onMachineBusy(fault);
+    const isStillShort = fault.folder !== null && isFull(fault.folder);
+    const isCounted = hasRun || (fault.mayBeTheJobs && !isStillShort);
+    if (!isCounted) return { ...attemptOf(this.job), outcome: "released" };
+    const error = `${fault.message}, on the node ${this.#services.workerId}`;
+    this.#log?.note(`[yardmaster: ${error}; the job goes back to the queue]`);
+    return { ...attemptOf(this.job), outcome: "lost", error };
   }
 
   #freeAndFinish(result: JobResult | null): void {
@@ -316,11 +343,18 @@ export class JobRun {
 
   #collect(collect: NonNullable<Runner["collect"]>, end: ProcessEnd, result: JobResult): void {
     Promise.resolve()
-      .then(() => collect(this.#context, end))
+      .then(() => collect(this.#begun(), end))
       .then(
         (collected: Json) => this.#finish({ ...result, result: collected }),
-        (error) => this.#finish({ ...result, outcome: "failed", error: errorText(error) }),
+        (error) => this.#finish(this.#unkept(result, error)),
       );
+  }
+
+  /** What a job left could not be gathered. */
+  #unkept(result: JobResult, error: unknown): JobResult {
+    const fault = machineFault(error, this.#services.workspaces.root, "state-dir");
+    if (fault !== null) return this.#givenBack(fault, true);
+    return { ...result, outcome: "failed", error: errorText(error) };
   }
 
   /** A job that is ended meanwhile ends as one whose process was. */
@@ -334,7 +368,7 @@ export class JobRun {
     };
     Promise.resolve()
       .then(() => settle(result, end))
-      .then(finish, (error) => finish({ ...result, outcome: "failed", error: errorText(error) }));
+      .then(finish, (error) => finish(this.#unkept(result, error)));
   }
 
   /** The result is noted before it is offered, and offered when the output is with the server. */
@@ -342,7 +376,7 @@ export class JobRun {
     const { journal, workspaces } = this.#services;
     this.#isOver = true;
     this.#launched?.release?.();
-    workspaces.giveBack(this.#context.workspace);
+    if (this.#context !== null) workspaces.giveBack(this.#context.workspace);
     const log = this.#log;
     if (result === null) {
       log?.close(() => {});

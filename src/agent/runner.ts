@@ -7,6 +7,13 @@ import type { JobKind, LogStream } from "../domain/job.ts";
 import type { StepOptions } from "./jobStep.ts";
 import type { ProcessEnd } from "./supervisedProcess.ts";
 
+/** A process that was started. */
+export interface StartedProcess {
+  readonly pid: number;
+  /** CPU time used so far by it and all that it started, where something counts that as a whole; else null until it ends. */
+  readonly cpuMs: number | null;
+}
+
 /** A process to start. */
 export interface Launch {
   /** Program and arguments; no shell reads them. */
@@ -21,8 +28,10 @@ export interface Launch {
   readonly hasExactEnvironment?: true;
   /** An output longer than 1 MiB goes, cut, into the job's result; the log keeps it all. */
   readonly keepsCutOutputs?: true;
+  /** Its CPU time is asked for, so it is counted as a whole where the machine can. */
+  readonly countsCpu?: true;
   /** The process runs; the accelerators that it was given, by index. */
-  readonly onStarted?: (pid: number, accelerators: readonly number[]) => void;
+  readonly onStarted?: (process: StartedProcess, accelerators: readonly number[]) => void;
   readonly onOutput?: (stream: LogStream, bytes: Uint8Array) => void;
   /**
    * Completes the result of a job that succeeded or failed, with what the job left. What it throws is the job's

@@ -2,12 +2,8 @@
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { errorText } from "./errorText.ts";
+import { MachineBusyError, systemCode } from "./machineFault.ts";
 import { JobFault } from "./runner.ts";
-
-/** The machine is short of something; the same job may start a little later. */
-export class MachineBusyError extends Error {
-  override readonly name = "MachineBusyError";
-}
 
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
@@ -15,7 +11,7 @@ const TRANSIENT = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY"]);
 
 /** Turns what `Bun.spawn` threw into the job's fault or the machine's. */
 export function spawnFault(error: unknown, program: string, cwd: string): JobFault | MachineBusyError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = systemCode(error);
   const name = JSON.stringify(program);
   if (TRANSIENT.has(code)) return new MachineBusyError(`cannot start a process now: ${errorText(error)}`);
   if (!isDirectory(cwd)) {

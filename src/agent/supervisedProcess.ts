@@ -8,8 +8,9 @@
 import { constants } from "node:os";
 import type { LogStream } from "../domain/job.ts";
 import type { Confinement } from "./isolation/confinement.ts";
+import type { MachineBusyError } from "./machineFault.ts";
 import type { JobFault } from "./runner.ts";
-import { type MachineBusyError, spawnFault } from "./spawnFault.ts";
+import { spawnFault } from "./spawnFault.ts";
 
 /** A process that still runs after this long has its output read as it appears. */
 const READ_AFTER_MS = 10;
@@ -96,6 +97,15 @@ export class SupervisedProcess {
     confinement?.onLimit((reason) => this.end(reason));
     this.#readTimer = setTimeout(() => this.#read(), READ_AFTER_MS);
     if (options.timeoutMs !== null) this.#limit(performance.now() + options.timeoutMs);
+  }
+
+  /** CPU time of the process and all that it started: by its control group, or by the system once it has ended. */
+  get cpuMs(): number | null {
+    const { confinement } = this.#options;
+    const counted = confinement?.cpuMs ?? null;
+    if (counted !== null || this.#exit === null || confinement?.isSandboxed === true) return counted;
+    const used = this.#process.resourceUsage()?.cpuTime.total;
+    return used === undefined ? null : Number(used) / 1e3;
   }
 
   /** Ends the group: SIGTERM, the grace, SIGKILL. The first reason given stands. */

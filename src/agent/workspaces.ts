@@ -45,6 +45,11 @@ export class Workspaces {
     return path;
   }
 
+  /** What jobs left is being removed: the disk has more room in a moment. */
+  get isRemoving(): boolean {
+    return this.#removals.size > 0;
+  }
+
   /** Says whether the directory of this name is a running job's. */
   isTaken(name: string): boolean {
     return this.#taken.has(join(this.root, name));

@@ -9,6 +9,7 @@ import { chmodSync, closeSync, constants, fstatSync, futimesSync, renameSync, rm
 import { type FileHandle, open } from "node:fs/promises";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
+import { type MachineBusyError, machineFault } from "../machineFault.ts";
 import { JobFault } from "../runner.ts";
 import { CacheFolder, type CachePaths, isFileAt, isThere, openLocked } from "./cacheFolder.ts";
 import { type Downloaded, type DownloadLimits, download, type Partial } from "./download.ts";
@@ -73,7 +74,7 @@ export class BinaryCache {
   /**
    * The binary of a checksum, checked, and held until `release`. A small one that is there is given at once.
    *
-   * @throws JobFault that says why it cannot be had; the signal's reason
+   * @throws JobFault that says why it cannot be had, MachineBusyError when this machine is why; the signal's reason
    */
   hold(sha256: string, source: Source, wanting: Wanting): HeldBinary | Promise<HeldBinary> {
     const paths = this.#folder.pathsOf(sha256);
@@ -230,7 +231,7 @@ export class BinaryCache {
     try {
       this.#folder.make(sha256);
     } catch (error) {
-      throw new JobFault(`the agent's cache cannot be used: ${errorText(error)}`);
+      throw this.#fault(error) ?? new JobFault(`the agent's cache cannot be used: ${errorText(error)}`);
     }
   }
 
@@ -241,7 +242,7 @@ export class BinaryCache {
     try {
       file = await open(part, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
     } catch (error) {
-      throw new JobFault(`the agent's cache cannot be written: ${errorText(error)}`);
+      throw this.#fault(error) ?? new JobFault(`the agent's cache cannot be written: ${errorText(error)}`);
     }
     if (tryLock(file.fd, "exclusive") && isFileAt(file.fd, part)) return file;
     await file.close();
@@ -314,6 +315,7 @@ export class BinaryCache {
             this.#makeRoom((totalBytes ?? startBytes) - startBytes);
           },
           onValidator: (validator) => writeSource(paths.source, { urlHash, validator }),
+          place: { folder: this.#folder.path, setting: "cache-dir" },
           onDiskFull: async (neededBytes) =>
             this.#folder.makeRoom(0, this.#keptBytes(neededBytes)).removedBytes > 0,
           onRetry: (reason, pauseMs) => note(`${reason}; trying again in ${(pauseMs / 1_000).toFixed(1)} s`),
@@ -322,8 +324,13 @@ export class BinaryCache {
       );
     } catch (error) {
       if (error instanceof JobFault || signal.aborted) throw error;
-      throw new JobFault(`${shown} could not be downloaded: ${errorText(error)}`);
+      throw this.#fault(error) ?? new JobFault(`${shown} could not be downloaded: ${errorText(error)}`);
     }
+  }
+
+  /** What was thrown, where it is the machine's and not the job's. */
+  #fault(error: unknown): MachineBusyError | null {
+    return machineFault(error, this.#folder.path, "cache-dir", true);
   }
 
   #makeRoom(neededBytes: number): void {

@@ -3,9 +3,10 @@
  * size. What the bytes are worth is for the caller to check.
  */
 import type { FileHandle } from "node:fs/promises";
-import { errorText } from "../errorText.ts";
+import { isDiskFull, MachineBusyError } from "../machineFault.ts";
 import { JobFault } from "../runner.ts";
-import { get, type RequestRules, TransientError, untilAborted } from "./request.ts";
+import { type ByteReader, encodingOf, readerOf } from "./contentEncoding.ts";
+import { get, type RequestRules, reasonOf, TransientError, untilAborted } from "./request.ts";
 import { shownUrl } from "./shownUrl.ts";
 import type { OwnServer, Source } from "./source.ts";
 
@@ -43,6 +44,8 @@ export interface DownloadEvents {
   readonly onValidator: (validator: string | null) => void | Promise<void>;
   /** The disk is full. True when room was made and the write is worth another try. */
   readonly onDiskFull: (neededBytes: number) => Promise<boolean>;
+  /** Where the file lies, and the setting by which an operator chooses that. */
+  readonly place: { readonly folder: string; readonly setting: "state-dir" | "cache-dir" };
   /** A try failed, and another one follows. */
   readonly onRetry: (reason: string, pauseMs: number) => void;
 }
@@ -60,7 +63,8 @@ class StartAnew extends Error {}
 /**
  * Downloads into `file`, after the `partial` that is in it.
  *
- * @throws JobFault that says what is wrong with the address or the binary; the signal's reason
+ * @throws JobFault that says what is wrong with the address or the binary, MachineBusyError where the disk has no room
+ * for it; the signal's reason
  */
 export async function download(
   source: Source,
@@ -165,10 +169,15 @@ class Download {
     try {
       const answer = get(this.#source, this.#rangeHeaders(), this.#limits, this.#server, signal);
       const { response } = await untilAborted(answer, signal);
-      const reader = response.body?.getReader();
+      const encoding = response.ok ? encodingOf(response, this.#source.url) : null;
+      const reader = response.body === null ? undefined : readerOf(response.body, encoding);
       try {
-        const endBytes = await this.#begin(response);
+        const endBytes = await this.#begin(response, encoding !== null);
         await this.#receive(reader, endBytes, signal, alive, () => clearTimeout(timer));
+      } catch (error) {
+        // The server counts other bytes than those that we have: it cannot go on after them.
+        if (encoding !== null) await this.#empty();
+        throw error;
       } finally {
         reader?.cancel().catch(() => {});
       }
@@ -185,7 +194,7 @@ class Download {
   }
 
   /** Reads the answer's head. Returns the size of the whole, null where it is not told. */
-  async #begin(response: Response): Promise<number | null> {
+  async #begin(response: Response, isEncoded: boolean): Promise<number | null> {
     const { status } = response;
     this.#wasAnswered = true;
     if (status === 416 && this.#sizeBytes > 0) {
@@ -205,12 +214,12 @@ class Download {
       const [, start, end] =
         /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "") ?? [];
       this.#isPieced = true;
-      if (this.#sizeBytes === 0 || Number(start) !== this.#sizeBytes) throw new StartAnew();
+      if (isEncoded || this.#sizeBytes === 0 || Number(start) !== this.#sizeBytes) throw new StartAnew();
       totalBytes = end === undefined || end === "*" ? null : Number(end);
     } else {
       if (this.#sizeBytes > 0) await this.#empty();
-      totalBytes = lengthBytes;
-      this.#validator = validatorOf(response);
+      totalBytes = isEncoded ? null : lengthBytes;
+      this.#validator = isEncoded ? null : validatorOf(response);
       await this.#events.onValidator(this.#validator);
     }
     if (totalBytes !== null) await this.#checkSize(totalBytes);
@@ -219,7 +228,7 @@ class Download {
   }
 
   async #receive(
-    reader: ReadableStreamDefaultReader<Uint8Array> | undefined,
+    reader: ByteReader | undefined,
     endBytes: number | null,
     signal: AbortSignal,
     alive: () => void,
@@ -227,7 +236,7 @@ class Download {
   ): Promise<void> {
     while (endBytes === null || this.#sizeBytes < endBytes) {
       const next = reader === undefined ? undefined : await this.#read(reader, signal);
-      if (next === undefined || next.done) break;
+      if (next === undefined || next.done === true || next.value === undefined) break;
       const { value } = next;
       await this.#checkSize(this.#sizeBytes + value.length);
       // A slow disk is not the server's fault.
@@ -243,14 +252,14 @@ class Download {
     }
   }
 
-  async #read(reader: ReadableStreamDefaultReader<Uint8Array>, signal: AbortSignal) {
+  async #read(reader: ByteReader, signal: AbortSignal) {
     try {
       return await untilAborted(reader.read(), signal);
     } catch (error) {
       signal.throwIfAborted();
-      throw new TransientError(
-        `${this.#shown}: the connection broke after ${this.#sizeBytes} bytes (${errorText(error)})`,
-      );
+      // Of what came just before the end some may have been lost with it.
+      const kept = this.#sizeBytes === 0 ? "" : `; ${this.#sizeBytes} bytes were kept`;
+      throw new TransientError(`${this.#shown}: the answer broke off: ${reasonOf(error)}${kept}`);
     }
   }
 
@@ -280,7 +289,9 @@ class Download {
         const neededBytes = Math.max(missingBytes - written, bytes.length - written);
         if (!(await this.#events.onDiskFull(neededBytes))) {
           await this.#empty();
-          throw new JobFault(`no space is left on the agent's disk for ${this.#shown} (cache-dir)`);
+          const { folder, setting } = this.#events.place;
+          const message = `no space is left on the agent's disk for ${this.#shown} (${setting})`;
+          throw new MachineBusyError(message, { folder, mayBeTheJobs: true });
         }
       }
     }
@@ -314,11 +325,6 @@ function retryAfterMs(response: Response): number {
   if (/^\d+$/.test(text)) return Number(text) * 1_000;
   const timeMs = Date.parse(text);
   return Number.isNaN(timeMs) ? 0 : Math.max(0, timeMs - Date.now());
-}
-
-function isDiskFull(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : null;
-  return code === "ENOSPC" || code === "EDQUOT";
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

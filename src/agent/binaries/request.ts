@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { errorText } from "../errorText.ts";
+import { systemCode } from "../machineFault.ts";
 import { JobFault } from "../runner.ts";
 import { type AddressRules, checkAddress, checkUrl, hostOf } from "./addressRules.ts";
 import { shownUrl } from "./shownUrl.ts";
@@ -157,8 +158,25 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   });
 }
 
-/** Words without the address, which may hold a secret. */
-function reasonOf(error: unknown): string {
-  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
-  return errorText(error).replaceAll(/"?https?:\/\/[^\s"]+"?/g, "the address");
+/** What codes of broken connections mean. */
+const REASONS = new Map([
+  ["ECONNREFUSED", "nobody answers there (ECONNREFUSED)"],
+  ["ConnectionRefused", "nobody answers there"],
+  ["FailedToOpenSocket", "no connection can be made"],
+  ["ECONNRESET", "the other side reset the connection"],
+  ["ConnectionClosed", "the other side closed the connection"],
+  ["EPIPE", "the other side closed the connection"],
+  ["ETIMEDOUT", "the other side does not answer (ETIMEDOUT)"],
+  ["ConnectionTimeout", "the other side does not answer"],
+  ["Z_BUF_ERROR", "its encoded data has no end"],
+  ["Z_DATA_ERROR", "its encoded data is damaged"],
+]);
+
+/** Words for what a connection failed with; never the address, which may hold a secret. */
+export function reasonOf(error: unknown): string {
+  const code = systemCode(error);
+  if (code !== "") return REASONS.get(code) ?? code;
+  // What follows is advice to programmers.
+  const [text = ""] = errorText(error).split(" For more information, pass");
+  return text.replaceAll(/"?https?:\/\/[^\s"]+"?/g, "the address");
 }

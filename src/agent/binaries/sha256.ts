@@ -25,14 +25,21 @@ export function sha256OfSmallFile(descriptor: number, sizeBytes: number): string
 /**
  * The SHA-256 of an open file of any size.
  *
+ * Not as a stream: a file's stream comes without a pause, and as long as it lasts no timer fires and no lease is renewed.
+ *
+ * @param maxBytes what comes after them is left out: a file may grow as fast as it is read
  * @throws the signal's reason
  */
-export async function sha256OfFile(file: FileHandle, signal: AbortSignal): Promise<string> {
+export async function sha256OfFile(
+  file: FileHandle,
+  signal: AbortSignal,
+  maxBytes = Number.POSITIVE_INFINITY,
+): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
   const block = new Uint8Array(BLOCK_BYTES);
   for (let at = 0; ; ) {
     signal.throwIfAborted();
-    const { bytesRead } = await file.read(block, 0, BLOCK_BYTES, at);
+    const { bytesRead } = await file.read(block, 0, Math.min(BLOCK_BYTES, maxBytes - at), at);
     if (bytesRead === 0) return hasher.digest("hex");
     hasher.update(block.subarray(0, bytesRead));
     at += bytesRead;

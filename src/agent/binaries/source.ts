@@ -50,6 +50,14 @@ export function credentialsFor(source: Source, server: OwnServer): Record<string
   const { url, isOwnServer } = source;
   if (isOwnServer && server.apiKey !== undefined) return { "x-api-key": server.apiKey };
   if (url.username === "" && url.password === "") return {};
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  return { authorization: `Basic ${Buffer.from(pair).toString("base64")}` };
+  const pair = Buffer.concat([percentDecoded(url.username), Buffer.from(":"), percentDecoded(url.password)]);
+  return { authorization: `Basic ${pair.toString("base64")}` };
+}
+
+/** As the URL Standard has it: a percent sign that begins no code stands for itself. */
+function percentDecoded(text: string): Buffer {
+  const bytes = text.replaceAll(/%([0-9a-f]{2})/gi, (_code, digits) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  return Buffer.from(bytes, "latin1");
 }

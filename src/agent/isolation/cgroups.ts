@@ -132,13 +132,14 @@ export class Cgroups {
   /**
    * Makes the group of one job, in the hierarchies that its limits need: each costs its start 0.1 ms and more.
    *
+   * @param countsCpu its CPU time is asked for, limited or not
    * @throws Error when the kernel refuses
    */
-  create(name: string, limits: JobLimits): JobCgroup {
+  create(name: string, limits: JobLimits, countsCpu = false): JobCgroup {
     const needed: readonly (CgroupController | null)[] = [
       limits.memoryMb === null ? null : "memory",
       limits.processes === null ? null : "pids",
-      limits.cpuSeconds === null ? null : "cpu",
+      limits.cpuSeconds === null && !countsCpu ? null : "cpu",
     ];
     const folders = this.folders.filter(({ controllers }) => controllers.some((has) => needed.includes(has)));
     const group = new JobCgroup(folders.map((folder) => ({ ...folder, path: join(folder.path, name) })));

@@ -47,6 +47,8 @@ export class Confinement {
   #isReleased = false;
   #hasSpentCpu = false;
   #endNow: ((reason: EndReason) => void) | null = null;
+  /** CPU time that the group told of before it was given back. */
+  #endCpuMs: number | null = null;
 
   constructor(parts: ConfinementParts) {
     this.#parts = parts;
@@ -70,6 +72,16 @@ export class Confinement {
 
   get cgroup(): JobCgroup | null {
     return this.#parts.cgroup;
+  }
+
+  /** The job is a grandchild of the process that was started, which tells nothing of what it used. */
+  get isSandboxed(): boolean {
+    return this.#parts.isSandboxed;
+  }
+
+  /** CPU time used by the whole job; null where nobody counts it. */
+  get cpuMs(): number | null {
+    return this.#isReleased ? this.#endCpuMs : (this.#parts.cgroup?.cpuMs ?? null);
   }
 
   /** Descriptors that `argv` gets from 3 on. */
@@ -121,6 +133,7 @@ export class Confinement {
   /** Gives back what the job had; also when it was never started. */
   release(): void {
     if (this.#isReleased) return;
+    this.#endCpuMs = this.cpuMs;
     this.#isReleased = true;
     this.#parts.status.close();
     this.#parts.onReleased(this);

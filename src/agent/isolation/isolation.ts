@@ -10,8 +10,8 @@ import type { ClaimedJob } from "@yardmaster/client";
 import type { JobKind } from "../../domain/job.ts";
 import type { AgentLog } from "../agentLog.ts";
 import { errorText } from "../errorText.ts";
+import { MachineBusyError } from "../machineFault.ts";
 import { JobFault, type Launch } from "../runner.ts";
-import { MachineBusyError } from "../spawnFault.ts";
 import { bubblewrapArguments, liesIn, type SandboxView } from "./bubblewrap.ts";
 import { type Cgroups, openCgroups } from "./cgroups.ts";
 import { Confinement } from "./confinement.ts";
@@ -227,10 +227,11 @@ export class Isolation {
     });
   }
 
-  #makeGroup({ job, step = 0 }: ConfinedLaunch, limits: JobLimits): JobCgroup | null {
+  #makeGroup({ job, launch, step = 0 }: ConfinedLaunch, limits: JobLimits): JobCgroup | null {
     if (this.#cgroups === null || !hasLimit(limits)) return null;
     try {
-      return this.#cgroups.create(`job-${job.id}-${job.attempt}${step === 0 ? "" : `-step${step}`}`, limits);
+      const name = `job-${job.id}-${job.attempt}${step === 0 ? "" : `-step${step}`}`;
+      return this.#cgroups.create(name, limits, launch.countsCpu);
     } catch (error) {
       throw new MachineBusyError(`cannot make a control group now: ${errorText(error)}`);
     }
@@ -241,7 +242,9 @@ export class Isolation {
       return new StatusFile(this.#stateDir);
     } catch (error) {
       if (cgroup !== null) this.#cgroups?.remove(cgroup);
-      throw new MachineBusyError(`cannot make a file in ${this.#stateDir}: ${errorText(error)}`);
+      throw new MachineBusyError(`cannot make a file (state-dir): ${errorText(error)}`, {
+        folder: this.#stateDir,
+      });
     }
   }
 

@@ -1,12 +1,13 @@
 /** A job's dataset on this machine: from the cache where its hash is known, else downloaded for this job alone. */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { BinaryCache } from "../binaries/binaryCache.ts";
 import { type DownloadLimits, download } from "../binaries/download.ts";
 import { sha256OfFile } from "../binaries/sha256.ts";
 import { shownUrl } from "../binaries/shownUrl.ts";
 import { type OwnServer, type Source, sourceOf } from "../binaries/source.ts";
+import { machineFault } from "../machineFault.ts";
 import { JobFault, type RunContext } from "../runner.ts";
 import { DATASET_FOLDER } from "./entrypoint.ts";
 import { type DatasetRequest, sha256Of } from "./scriptJob.ts";
@@ -37,7 +38,7 @@ type Tools = Pick<RunContext, "workspace" | "signal" | "note">;
 /**
  * Fetches a dataset.
  *
- * @throws JobFault that says why it cannot be had; the signal's reason
+ * @throws JobFault that says why it cannot be had, MachineBusyError when this machine is why; the signal's reason
  */
 export async function fetchDataset(
   request: DatasetRequest & { readonly url: string },
@@ -67,7 +68,7 @@ async function unverified(
   source: Source,
   path: string,
   { limits, server }: DatasetServices,
-  { signal, note }: Tools,
+  { workspace, signal, note }: Tools,
 ): Promise<HeldDataset> {
   const shown = shownUrl(source.url);
   let isFirst = true;
@@ -80,6 +81,7 @@ async function unverified(
         isFirst = false;
       },
       onValidator: () => {},
+      place: { folder: dirname(workspace), setting: "state-dir" as const },
       onDiskFull: async () => false,
       onRetry: (reason: string, pauseMs: number) =>
         note(`${reason}; trying again in ${(pauseMs / 1_000).toFixed(1)} s`),
@@ -90,6 +92,8 @@ async function unverified(
     const why = hash === null ? "no hash was given" : `the given hash ${shortened(hash)} is no SHA-256`;
     note(`dataset ${shown} was not verified: ${why}; its SHA-256 is ${sha256}`);
     return { path, cachedPath: null, sha256, bytes, isVerified: false, source: shown, release: () => {} };
+  } catch (error) {
+    throw machineFault(error, dirname(workspace), "state-dir", true) ?? error;
   } finally {
     await file.close();
   }

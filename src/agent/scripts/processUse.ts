@@ -1,51 +1,31 @@
 /** What a job's processes use of the machine: those that its first process started, at one moment. */
 import { totalmem } from "node:os";
+import { linuxProcesses } from "./linuxProcesses.ts";
+import { listedProcesses } from "./listedProcesses.ts";
 
 /** One process as the system tells of it. */
 export interface ProcessFigures {
   readonly pid: number;
   readonly parentPid: number;
-  /** Percent of the whole machine, since the look before; null at the first look at it. */
-  readonly cpuPercent: number | null;
+  /** CPU time since its start, with that of its children that have ended; null where that is not known yet. */
+  readonly cpuMs: number | null;
   readonly memoryBytes: number;
 }
 
 /** What a job uses. */
 export interface ProcessUse {
   readonly pids: readonly number[];
-  /** Percent of the whole machine, since the look before; null where there was none. */
-  readonly cpuPercent: number | null;
+  /** CPU time used so far, with that of processes that have ended; null where that is not known yet. */
+  readonly cpuMs: number | null;
   /** Percent of the machine's memory. */
   readonly memoryPercent: number;
   /** Resident; what processes share is counted for each. */
   readonly memoryBytes: number;
 }
 
-/** Looks closer together than this are one: the library itself looks at most every half second. */
-export const LOOK_PAUSE_MS = 600;
-
-/** The last look. Like the library's own memory of it, one for the whole program. */
-let lastLook: { readonly atMs: number; readonly processes: readonly ProcessFigures[] } = {
-  atMs: Number.NEGATIVE_INFINITY,
-  processes: [],
-};
-
 /** All processes of the machine. */
-export async function machineProcesses(): Promise<readonly ProcessFigures[]> {
-  if (performance.now() - lastLook.atMs < LOOK_PAUSE_MS) return lastLook.processes;
-  // Loaded when it is needed: most agents run no scripts.
-  const { processes } = await import("systeminformation");
-  const { list } = await processes();
-  const seenBefore = new Set(lastLook.processes.map(({ pid }) => pid));
-  const found = list.map(({ pid, parentPid, cpu, memRss }) => ({
-    pid,
-    parentPid,
-    // Of a process that it sees for the first time the library tells its share of all time since the machine started.
-    cpuPercent: seenBefore.has(pid) && Number.isFinite(cpu) ? cpu : null,
-    memoryBytes: Number.isFinite(memRss) ? memRss * 1024 : 0,
-  }));
-  lastLook = { atMs: performance.now(), processes: found };
-  return found;
+export function machineProcesses(): Promise<readonly ProcessFigures[]> {
+  return process.platform === "linux" ? linuxProcesses() : listedProcesses();
 }
 
 /**
@@ -70,10 +50,8 @@ export function useOf(
   const memoryBytes = list.reduce((sum, process) => sum + process.memoryBytes, 0);
   return {
     pids: list.map(({ pid }) => pid),
-    cpuPercent:
-      first.cpuPercent === null
-        ? null
-        : rounded(list.reduce((sum, process) => sum + (process.cpuPercent ?? 0), 0)),
+    // Nothing is counted twice: a process is either still there, or in the time of the one that waited for its end.
+    cpuMs: first.cpuMs === null ? null : list.reduce((sum, { cpuMs }) => sum + (cpuMs ?? 0), 0),
     memoryPercent: rounded((memoryBytes / totalBytes) * 100),
     memoryBytes,
   };

@@ -6,8 +6,8 @@ import type { JobResult, JsonObject, NewRecord } from "@yardmaster/client";
 import { PROVENANCE, recordHash } from "../../domain/provenance.ts";
 import { UnavailableFault } from "../binaries/download.ts";
 import { errorText } from "../errorText.ts";
+import { isFull, MachineBusyError, machineFault } from "../machineFault.ts";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
-import { MachineBusyError } from "../spawnFault.ts";
 import type { ProcessEnd } from "../supervisedProcess.ts";
 import { fetchDataset, type HeldDataset } from "./dataset.ts";
 import { DATASET_FOLDER, OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
@@ -21,10 +21,12 @@ import { normalRequirements } from "./requirements.ts";
 import { type DatasetRequest, readScriptJob, type ScriptJob, sha256Of } from "./scriptJob.ts";
 import type { ScriptServices } from "./scriptServices.ts";
 import { type StoredModel, storeModel } from "./storeModel.ts";
-import type { UsageSummary } from "./usageSampler.ts";
+import type { UsageWatch } from "./usageSampler.ts";
 
 /** Of the last line of errors, what is shown as the reason of a failure. */
 const MAX_REASON_CHARACTERS = 1_000;
+/** While requirements are installed, it is looked this often whether their disk is full. */
+const DISK_LOOK_MS = 100;
 
 export class ScriptAttempt {
   readonly #services: ScriptServices;
@@ -40,7 +42,7 @@ export class ScriptAttempt {
   #startedAtMs: number | null = null;
   /** When the script ended; storing its model comes after. */
   #endedAtMs: number | null = null;
-  #usage: { readonly summary: UsageSummary; stop(): void } | null = null;
+  #usage: UsageWatch | null = null;
 
   constructor(services: ScriptServices, context: RunContext) {
     this.#services = services;
@@ -50,7 +52,7 @@ export class ScriptAttempt {
   /**
    * Everything that the script needs, and how to start it.
    *
-   * @throws JobFault with the provenance of the failure, the signal's reason
+   * @throws JobFault with the provenance of the failure, MachineBusyError when this machine is at fault
    */
   async prepare(): Promise<Launch> {
     try {
@@ -59,7 +61,8 @@ export class ScriptAttempt {
     } catch (error) {
       this.#release();
       // The job goes back to the queue, and nothing has happened.
-      if (error instanceof MachineBusyError) throw error;
+      const fault = machineFault(error, dirname(this.#context.workspace), "state-dir");
+      if (fault !== null && !this.#context.signal.aborted) throw fault;
       // Many look at the log alone.
       if (!this.#context.signal.aborted) this.#context.note(`not started: ${errorText(error)}`);
       const failed = await this.#endOf("failed", null, errorText(error), null);
@@ -100,9 +103,10 @@ export class ScriptAttempt {
         ...(environment.folder === null ? [] : [environment.folder]),
         ...(cached === null ? [] : [cached]),
       ],
-      onStarted: (pid, accelerators) => {
+      countsCpu: true,
+      onStarted: (process, accelerators) => {
         this.#startedAtMs = Date.now();
-        this.#usage = this.#services.sampler.watch({ job, pid, accelerators });
+        this.#usage = this.#services.sampler.watch({ job, process, accelerators });
       },
       onOutput: (stream, bytes) => {
         if (stream === "stderr") this.#lastErrors.append(bytes);
@@ -139,7 +143,13 @@ export class ScriptAttempt {
 
   /** Null where there is none, or where its server does not give it and the script has no use for it. */
   async #datasetFor(script: Uint8Array, dataset: DatasetRequest | null): Promise<HeldDataset | null> {
-    if (dataset === null || dataset.url === null) return null;
+    if (dataset === null) return null;
+    if (dataset.url === null) {
+      if (dataset.hash !== null) {
+        this.#context.note("the dataset's hash was not used: there is no address to fetch a dataset from");
+      }
+      return null;
+    }
     try {
       return await fetchDataset({ ...dataset, url: dataset.url }, this.#services.datasets, this.#context);
     } catch (error) {
@@ -157,12 +167,31 @@ export class ScriptAttempt {
     if (normalRequirements(requirements) === "") {
       return { python: python.executable, folder: null, packages: python.packages, release: () => {} };
     }
-    const { environments, uv, installerVariables, environmentTimeoutMs } = this.#services;
+    const { cacheDir, environments, uv, installerVariables, environmentTimeoutMs } = this.#services;
     const { signal, note, step } = this.#context;
-    return environments.take(python, requirements, {
-      ...{ signal, note, uv, env: installerVariables, reads: this.#services.readsOf(python) },
-      step: (launch, options) => step(launch, { timeoutMs: environmentTimeoutMs, ...options }),
-    });
+    let wasFull = false;
+    try {
+      return await environments.take(python, requirements, {
+        ...{ signal, note, uv, env: installerVariables, reads: this.#services.readsOf(python) },
+        step: async (launch, options) => {
+          // Not every installer says why it fails, and most remove what they wrote.
+          const timer = setInterval(() => {
+            if (isFull(cacheDir)) wasFull = true;
+          }, DISK_LOOK_MS);
+          try {
+            return await step(launch, { timeoutMs: environmentTimeoutMs, ...options });
+          } finally {
+            clearInterval(timer);
+          }
+        },
+      });
+    } catch (error) {
+      if (error instanceof JobFault && (wasFull || saysDiskFull(error.message))) {
+        const message = `no space is left on the agent's disk for the requirements (cache-dir): ${error.message}`;
+        throw new MachineBusyError(message, { folder: cacheDir, mayBeTheJobs: true });
+      }
+      throw machineFault(error, cacheDir, "cache-dir", true) ?? error;
+    }
   }
 
   #pythonVariables({ folder }: Environment): Record<string, string> {
@@ -173,8 +202,8 @@ export class ScriptAttempt {
   }
 
   async #settle(result: JobResult, end: ProcessEnd): Promise<JobResult> {
-    this.#usage?.stop();
     this.#endedAtMs = Date.now();
+    await this.#usage?.end();
     const { outcome, exitCode, error } = result;
     let ended: Ended;
     if (outcome === "succeeded") ended = await this.#collected(exitCode ?? null);
@@ -182,7 +211,10 @@ export class ScriptAttempt {
       // What ended the script by itself stands in its last line of errors.
       const isOwnFault = end.reason === null && end.error === null;
       const last = isOwnFault ? this.#lastErrors.text() : "";
-      const reason = last === "" ? (error ?? "failed") : `${error}: ${last}`;
+      const place = saysDiskFull(last)
+        ? `; no room for its files on the node ${this.#services.workerId} (state-dir)`
+        : "";
+      const reason = last === "" ? (error ?? "failed") : `${error}: ${last}${place}`;
       ended = await this.#endOf("failed", exitCode ?? null, reason, null);
     }
     return { ...result, ...ended };
@@ -196,6 +228,8 @@ export class ScriptAttempt {
       return await this.#endOf("succeeded", exitCode, null, model);
     } catch (error) {
       signal.throwIfAborted();
+      const fault = machineFault(error, dirname(workspace), "state-dir");
+      if (fault !== null) throw fault;
       const reason = `the model could not be stored: ${errorText(error)}`;
       return this.#endOf("failed", exitCode, reason, null);
     }
@@ -241,6 +275,11 @@ export class ScriptAttempt {
     this.#environment?.release();
     this.#dataset?.release();
   }
+}
+
+/** What programs say of a disk that is full, or a share of it that is used up. */
+function saysDiskFull(text: string): boolean {
+  return /no space left on device|disk quota exceeded|os error (28|122)\b/i.test(text);
 }
 
 /** A script finds its dataset by `DATASET_PATH` or in the folder `dataset`: one without the word finds none. */

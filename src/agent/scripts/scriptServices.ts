@@ -1,4 +1,5 @@
 /** What all `script` jobs of an agent use. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { YardmasterClient } from "@yardmaster/client";
 import type { NodeKey } from "../../domain/provenance.ts";
@@ -6,12 +7,13 @@ import type { AgentLog } from "../agentLog.ts";
 import type { BinaryCache } from "../binaries/binaryCache.ts";
 import type { DownloadLimits } from "../binaries/download.ts";
 import type { OwnServer } from "../binaries/source.ts";
+import { MachineBusyError } from "../machineFault.ts";
 import type { ServerLink } from "../serverLink.ts";
 import type { DatasetServices } from "./dataset.ts";
 import { ENVIRONMENTS_FOLDER, Environments } from "./environments.ts";
 import { findNvidiaSmi } from "./gpuUse.ts";
 import { describePython, type Python } from "./python.ts";
-import type { ScriptSettings } from "./scriptOptions.ts";
+import { hasPython, type ScriptSettings } from "./scriptOptions.ts";
 import { UsageSampler } from "./usageSampler.ts";
 
 /** What the agent gives to its scripts. */
@@ -42,6 +44,8 @@ export class ScriptServices {
   readonly workerId: string;
   readonly nodeKey: NodeKey;
   readonly environments: Environments;
+  /** Where environments, datasets and binaries lie. */
+  readonly cacheDir: string;
   readonly datasets: DatasetServices;
   readonly sampler: UsageSampler;
   /** Path of `uv`; null where it is not installed. */
@@ -52,7 +56,9 @@ export class ScriptServices {
   readonly maxScriptBytes: number;
   readonly maxModelBytes: number;
   readonly environmentTimeoutMs: number;
-  readonly #program: string;
+  readonly #settings: ScriptSettings;
+  /** There was one when the agent began: that it is gone is no fault of a job. */
+  readonly #hadPython: boolean;
   readonly #baseEnvironment: Readonly<Record<string, string>>;
   #python: Promise<Python> | null = null;
 
@@ -62,6 +68,7 @@ export class ScriptServices {
     this.link = options.link;
     this.workerId = workerId;
     this.nodeKey = options.nodeKey;
+    this.cacheDir = options.cacheDir;
     this.environments = new Environments({
       folder: join(options.cacheDir, ENVIRONMENTS_FOLDER),
       maxEnvironments: settings.maxEnvironments,
@@ -81,21 +88,32 @@ export class ScriptServices {
     this.maxScriptBytes = settings.maxScriptBytes;
     this.maxModelBytes = settings.maxModelBytes;
     this.environmentTimeoutMs = settings.environmentTimeoutMs;
-    this.#program = settings.python;
+    this.#settings = settings;
+    this.#hadPython = hasPython(settings);
     this.#baseEnvironment = baseEnvironment;
   }
 
   /**
    * The agent's Python, asked once; a Python that is missing may have been installed by the next job.
    *
-   * @throws JobFault when there is none
+   * @throws JobFault when there never was one, MachineBusyError when it is gone
    */
-  python(): Promise<Python> {
-    this.#python ??= describePython(this.#program, this.#baseEnvironment).catch((error) => {
+  async python(): Promise<Python> {
+    // Another one may have come in the place of the one that was asked.
+    for (let asked = 0; asked < 2; asked++) {
+      this.#python ??= describePython(this.#settings.python, this.#baseEnvironment);
+      try {
+        const python = await this.#python;
+        if (existsSync(python.executable)) return python;
+      } catch (error) {
+        this.#python = null;
+        if (!this.#hadPython || hasPython(this.#settings)) throw error;
+      }
       this.#python = null;
-      throw error;
+    }
+    throw new MachineBusyError(`the agent's Python ${JSON.stringify(this.#settings.python)} is gone`, {
+      isOver: () => hasPython(this.#settings),
     });
-    return this.#python;
   }
 
   /** Folders of a Python that isolated jobs do not see by themselves. */

@@ -2,9 +2,11 @@
  * Looks every few seconds at what jobs use, sends it to the server as `usage` records, and sums it up for each job's
  * result. One look serves all jobs of the agent.
  */
-import type { ClaimedJob, JsonObject, NewJobRecord, YardmasterClient } from "@yardmaster/client";
+import type { ClaimedJob, NewJobRecord, YardmasterClient } from "@yardmaster/client";
+import type { StartedProcess } from "../runner.ts";
 import { type GpuUse, gpuUseOf, machineGpus } from "./gpuUse.ts";
-import { machineProcesses, type ProcessUse, rounded, useOf } from "./processUse.ts";
+import { machineProcesses, type ProcessUse, useOf } from "./processUse.ts";
+import { UsageSummary } from "./usageSummary.ts";
 
 export interface UsageSamplerOptions {
   readonly client: YardmasterClient;
@@ -17,66 +19,37 @@ export interface UsageSamplerOptions {
 /** A job that is looked at. */
 export interface WatchedJob {
   readonly job: Pick<ClaimedJob, "id" | "key" | "attempt">;
-  /** Its first process. */
-  readonly pid: number;
+  /** Its first one. */
+  readonly process: StartedProcess;
   readonly accelerators: readonly number[];
 }
 
 /** The first look at a job comes this soon, so that short jobs have one too. */
 const FIRST_LOOK_MS = 500;
-/** The use of the CPU is what came since the look before: after the first one the next comes this soon. */
+/** Where the first look does not tell the use of the CPU, the next comes this soon. */
 const SECOND_LOOK_MS = 1_000;
+/** What came in less than this before the end is part of the sum, and no record of its own. */
+const LEAST_LAST_MS = 500;
 /** A server that does not take a record in this time is not waited for: the next figures are as good. */
 const SEND_TIMEOUT_MS = 5_000;
 
-/** What a job used over its time. */
-export class UsageSummary {
-  #samples = 0;
-  #cpuSamples = 0;
-  #cpuSum = 0;
-  #cpuMax = 0;
-  #memoryMax = 0;
-  #gpuSum = 0;
-  #gpuSamples = 0;
-  #gpuMemoryMax: number | null = null;
+interface Watched {
+  readonly summary: UsageSummary;
+  last: { readonly use: ProcessUse; readonly atMs: number } | null;
+}
 
-  add(use: ProcessUse, gpu: GpuUse | null): void {
-    this.#samples += 1;
-    if (use.cpuPercent !== null) {
-      this.#cpuSamples += 1;
-      this.#cpuSum += use.cpuPercent;
-      this.#cpuMax = Math.max(this.#cpuMax, use.cpuPercent);
-    }
-    this.#memoryMax = Math.max(this.#memoryMax, use.memoryBytes);
-    if (gpu === null) return;
-    this.#gpuMemoryMax = Math.max(this.#gpuMemoryMax ?? 0, gpu.memoryBytes);
-    if (gpu.percent === null) return;
-    this.#gpuSamples += 1;
-    this.#gpuSum += gpu.percent;
-  }
-
-  get hasSamples(): boolean {
-    return this.#samples > 0;
-  }
-
-  /** Null where the job was over before anybody looked. */
-  figures(): JsonObject | null {
-    if (this.#samples === 0) return null;
-    return {
-      samples: this.#samples,
-      ...(this.#cpuSamples === 0
-        ? {}
-        : { cpuPercentMean: rounded(this.#cpuSum / this.#cpuSamples), cpuPercentMax: this.#cpuMax }),
-      memoryBytesMax: this.#memoryMax,
-      ...(this.#gpuSamples === 0 ? {} : { gpuPercentMean: rounded(this.#gpuSum / this.#gpuSamples) }),
-      ...(this.#gpuMemoryMax === null ? {} : { gpuMemoryBytesMax: this.#gpuMemoryMax }),
-    };
-  }
+/** A job that is looked at until it ends. */
+export interface UsageWatch {
+  readonly summary: UsageSummary;
+  /** The job has ended: what it used since the last look is added. */
+  end(): Promise<void>;
+  /** Looks no more. */
+  stop(): void;
 }
 
 export class UsageSampler {
   readonly #options: UsageSamplerOptions;
-  readonly #watched = new Map<WatchedJob, UsageSummary>();
+  readonly #watched = new Map<WatchedJob, Watched>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueMs = Number.POSITIVE_INFINITY;
   #isLooking = false;
@@ -86,17 +59,26 @@ export class UsageSampler {
   }
 
   /** Looks at a job until `stop` is called. */
-  watch(watched: WatchedJob): { readonly summary: UsageSummary; stop(): void } {
-    const summary = new UsageSummary();
-    this.#watched.set(watched, summary);
-    this.#schedule(FIRST_LOOK_MS);
-    return {
-      summary,
-      stop: () => {
-        this.#watched.delete(watched);
-        if (this.#watched.size === 0) this.#cancel();
-      },
+  watch(job: WatchedJob): UsageWatch {
+    const summary = new UsageSummary(performance.now());
+    const watched: Watched = { summary, last: null };
+    this.#watched.set(job, watched);
+    this.#schedule(Math.min(FIRST_LOOK_MS, this.#options.everyMs));
+    const stop = (): void => {
+      this.#watched.delete(job);
+      if (this.#watched.size === 0) this.#cancel();
     };
+    return { summary, stop, end: () => this.#end(job, watched, stop) };
+  }
+
+  async #end({ job, process }: WatchedJob, { summary, last }: Watched, stop: () => void): Promise<void> {
+    stop();
+    const { cpuMs } = process;
+    if (cpuMs === null) return;
+    const nowMs = performance.now();
+    const percent = summary.addCpu(cpuMs, nowMs);
+    if (last === null || nowMs - last.atMs < LEAST_LAST_MS) return;
+    await this.#send([recordOf(job, this.#options.workerId, last.use, percent, null)]);
   }
 
   /** The sooner of two looks is the one that comes: a stream of short jobs must not put it off for ever. */
@@ -132,41 +114,48 @@ export class UsageSampler {
 
   /** Says whether some job's use is yet to be known. */
   async #look(): Promise<boolean> {
-    const { client, workerId, nvidiaSmi } = this.#options;
+    const { workerId, nvidiaSmi } = this.#options;
     const [all, gpus] = await Promise.all([
       machineProcesses(),
       nvidiaSmi === null ? null : machineGpus(nvidiaSmi),
     ]);
     const records: NewJobRecord[] = [];
     let isUnknown = false;
-    for (const [watched, summary] of this.#watched) {
-      const use = useOf(watched.pid, all);
+    const nowMs = performance.now();
+    for (const [{ job, process, accelerators }, watched] of this.#watched) {
+      const { summary } = watched;
+      const found = useOf(process.pid, all);
+      const use = found === null ? null : { ...found, cpuMs: process.cpuMs ?? found.cpuMs };
       if (use === null) {
         // Gone by now, or too new for this look.
         if (!summary.hasSamples) isUnknown = true;
         continue;
       }
-      const gpu = gpus === null ? null : gpuUseOf(gpus, use.pids, watched.accelerators);
-      summary.add(use, gpu);
-      const { cpuPercent } = use;
-      if (cpuPercent === null) isUnknown = true;
-      else records.push(recordOf(watched, workerId, { ...use, cpuPercent }, gpu));
+      const gpu = gpus === null ? null : gpuUseOf(gpus, use.pids, accelerators);
+      const percent = summary.add(use, gpu, nowMs);
+      watched.last = { use, atMs: nowMs };
+      if (percent === null) isUnknown = true;
+      else records.push(recordOf(job, workerId, use, percent, gpu));
     }
-    if (records.length > 0) {
-      // Whatever becomes of it, the next look comes when it is due.
-      await client
-        .sendRecords({ workerId, records }, { signal: AbortSignal.timeout(SEND_TIMEOUT_MS) })
-        .catch(() => {});
-    }
+    if (records.length > 0) await this.#send(records);
     return isUnknown;
+  }
+
+  /** Whatever becomes of it, the next look comes when it is due. */
+  async #send(records: readonly NewJobRecord[]): Promise<void> {
+    const { client, workerId } = this.#options;
+    await client
+      .sendRecords({ workerId, records: [...records] }, { signal: AbortSignal.timeout(SEND_TIMEOUT_MS) })
+      .catch(() => {});
   }
 }
 
 /** In the words of ShelbyCompute's usage reports, with more. */
 function recordOf(
-  { job }: WatchedJob,
+  job: WatchedJob["job"],
   workerId: string,
-  use: ProcessUse & { readonly cpuPercent: number },
+  use: ProcessUse,
+  cpuPercent: number,
   gpu: GpuUse | null,
 ): NewJobRecord {
   return {
@@ -176,7 +165,7 @@ function recordOf(
     data: {
       nodeId: workerId,
       jobId: job.key,
-      cpu_percent: use.cpuPercent,
+      cpu_percent: cpuPercent,
       ram_percent: use.memoryPercent,
       ts: Math.floor(Date.now() / 1000),
       memoryBytes: use.memoryBytes,

@@ -3,18 +3,16 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testNeeding } from "../../testNeeding.ts";
+import { noSmallDisk, smallDisk } from "../smallDisk.ts";
 import { until } from "../until.ts";
 import { FileHost, head } from "./fileHost.ts";
 import { faultOf, noise, sha256, TestCache } from "./testCache.ts";
@@ -203,31 +201,8 @@ describe("making room", () => {
   });
 });
 
-/** A small disk of its own, where the system lets us have one. */
-function smallDisk(kibibytes: number): (Disposable & { path: string }) | null {
-  const path = mkdtempSync(join(tmpdir(), "yardmaster-disk-"));
-  const options = `size=${kibibytes}k,mode=700`;
-  const isMounted =
-    process.getuid?.() === 0 &&
-    Bun.spawnSync(["mount", "-t", "tmpfs", "-o", options, "none", path]).exitCode === 0;
-  const remove = () => rmSync(path, { recursive: true, force: true });
-  if (!isMounted) {
-    remove();
-    return null;
-  }
-  return {
-    path,
-    [Symbol.dispose]: () => {
-      Bun.spawnSync(["umount", "-l", path]);
-      remove();
-    },
-  };
-}
-
 describe("a full disk", () => {
-  const probe = smallDisk(64);
-  probe?.[Symbol.dispose]();
-  const diskTest = testNeeding(probe === null ? "no small disk can be mounted" : null);
+  const diskTest = testNeeding(noSmallDisk());
 
   diskTest("is a reason to make room, and else to fail with a reason", async () => {
     using disk = smallDisk(800);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { FileHost, head, serveFile } from "./fileHost.ts";
 import { faultOf, noise, sha256, TestCache } from "./testCache.ts";
 
@@ -206,17 +207,85 @@ describe("a download fails with a reason", () => {
       socket.write(head(200, { "content-length": "1000" }));
       socket.end("too short");
     });
-    expect(await fault(url, { downloadMaxTries: 2 })).toMatch(/\/short: the connection (ended|broke) after/);
+    expect(await fault(url, { downloadMaxTries: 2 })).toMatch(
+      /\/short: (the connection ended after 9 of 1000 bytes|the answer broke off: the other side (closed|reset) the connection(; 9 bytes were kept)?) \(given up/,
+    );
   });
 
   test("when nobody listens, or the name is none", async () => {
     const options = { downloadMaxTries: 2 };
-    expect(await fault("http://127.0.0.1:1/x", options)).toContain("given up after 2 tries");
+    expect(await fault("http://127.0.0.1:1/x", options)).toMatch(
+      /: (nobody answers there|no connection can be made).*given up after 2 tries/,
+    );
     expect(await fault("http://no-such-host.invalid/x", options)).toContain("cannot be resolved");
   });
 
   test("without a word of passwords", async () => {
     const url = host.url("/nothing").replace("//", "//user:hunter2@");
     expect(await fault(`${url}?key=hunter3`)).not.toMatch(/hunter/);
+  });
+});
+
+describe("an address's user and password", () => {
+  test("are sent as they are written where a percent sign begins no code", async () => {
+    let sent: string | undefined;
+    const url = host.on("/private", (socket, asked) => {
+      sent = asked.headers.authorization;
+      socket.end(Buffer.concat([Buffer.from(head(200, { "content-length": String(bytes.length) })), bytes]));
+    });
+    expect((await fetched(url.replace("//", "//u%:p%40%C3%A4%FF@"))).isRight).toBe(true);
+    const expected = Buffer.concat([Buffer.from("u%:p@ä"), Buffer.from([0xff])]);
+    expect(sent).toBe(`Basic ${expected.toString("base64")}`);
+  });
+});
+
+describe("an answer that is encoded, unasked", () => {
+  const encodings: readonly (readonly [string, (data: Uint8Array) => Uint8Array])[] = [
+    ["gzip", gzipSync],
+    ["X-GZIP", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync],
+    ["zstd", zstdCompressSync],
+    ["identity", (data) => data],
+  ];
+  const answer = (encoding: string, body: Uint8Array, length = body.length): Buffer =>
+    Buffer.concat([
+      Buffer.from(head(200, { "content-encoding": encoding, "content-length": String(length) })),
+      body,
+    ]);
+
+  test.each(encodings)("as %s is decoded", async (encoding, encode) => {
+    const url = host.on(`/as-${encoding}`, (socket) => void socket.end(answer(encoding, encode(bytes))));
+    expect((await fetched(url)).isRight).toBe(true);
+  });
+
+  test("is the file itself where that is named so", async () => {
+    const archive = gzipSync(bytes);
+    const url = host.on("/data.csv.gz", (socket) => void socket.end(answer("x-gzip", archive)));
+    expect((await fetched(url, {}, sha256(archive))).isRight).toBe(true);
+  });
+
+  test("begins anew where it broke off", async () => {
+    const body = gzipSync(bytes);
+    const url = host.on("/broken", (socket, _asked, count) => {
+      if (count > 1) socket.end(answer("gzip", body));
+      else socket.end(answer("gzip", body.subarray(0, 200_000), body.length));
+    });
+    expect((await fetched(url)).isRight).toBe(true);
+    const asked = host.asked.filter(({ path }) => path === "/broken");
+    expect(asked.map(({ headers }) => headers.range)).toEqual([undefined, undefined]);
+  });
+
+  test("is held to the limit of what it becomes", async () => {
+    const body = gzipSync(new Uint8Array(50_000_000));
+    const url = host.on("/bomb", (socket) => void socket.end(answer("gzip", body)));
+    expect(await fault(url, { maxBinaryBytes: 100_000 })).toContain("larger than the limit of 100000 bytes");
+  });
+
+  test("as something else, or badly, is refused with a reason", async () => {
+    const odd = host.on("/odd", (socket) => void socket.end(answer("compress, gzip", bytes)));
+    expect(await fault(odd)).toContain('its server sent it encoded as "compress, gzip", unasked');
+    const bad = host.on("/bad", (socket) => void socket.end(answer("gzip", bytes)));
+    expect(await fault(bad, { downloadMaxTries: 2 })).toContain("its encoded data is damaged");
   });
 });

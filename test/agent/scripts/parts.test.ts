@@ -57,12 +57,12 @@ describe("the model", () => {
 
 describe("usage", () => {
   test("is that of a process and all that it started, not of others", () => {
-    const process = (pid: number, parentPid: number, cpuPercent: number, memoryBytes: number) => ({
-      ...{ pid, parentPid, cpuPercent, memoryBytes },
+    const process = (pid: number, parentPid: number, cpuMs: number, memoryBytes: number) => ({
+      ...{ pid, parentPid, cpuMs, memoryBytes },
     });
     const all = [process(1, 0, 5, 50), process(10, 1, 1, 10), process(11, 10, 2, 20), process(12, 11, 3, 30)];
     expect(useOf(10, [...all, process(13, 1, 9, 9)], 600)).toEqual({
-      ...{ pids: [10, 11, 12], cpuPercent: 6, memoryBytes: 60, memoryPercent: 10 },
+      ...{ pids: [10, 11, 12], cpuMs: 6, memoryBytes: 60, memoryPercent: 10 },
     });
     expect(useOf(99, all)).toBeNull();
     // A process that names itself as its parent, as on some systems, ends the search all the same.

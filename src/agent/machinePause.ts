@@ -1,0 +1,86 @@
+/**
+ * The time in which an agent takes no jobs because its machine is at fault. Each pause is twice as long as the one
+ * before; it ends only when what was wrong has passed, as far as that can be tried without a job.
+ */
+import type { AgentLog } from "./agentLog.ts";
+import { canWriteIn, type MachineBusyError } from "./machineFault.ts";
+
+const FIRST_PAUSE_MS = 1_000;
+/** Longest pause. A fault that comes this long after the last one is a new one, and the pauses begin anew. */
+const MAX_PAUSE_MS = 60_000;
+
+export interface MachinePauseOptions {
+  readonly log: AgentLog;
+  /** The pause has ended. */
+  readonly onOver: () => void;
+  /** First pause; default one second. */
+  readonly firstPauseMs?: number;
+}
+
+export class MachinePause {
+  readonly #options: MachinePauseOptions;
+  readonly #firstPauseMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #fault: MachineBusyError | null = null;
+  #pauseMs: number;
+  #overAtMs = Number.NEGATIVE_INFINITY;
+  #isTold = false;
+  #isStopped = false;
+
+  constructor(options: MachinePauseOptions) {
+    this.#options = options;
+    this.#firstPauseMs = options.firstPauseMs ?? FIRST_PAUSE_MS;
+    this.#pauseMs = this.#firstPauseMs;
+  }
+
+  /** Nothing is to be claimed or begun now. */
+  get isOn(): boolean {
+    return this.#fault !== null;
+  }
+
+  /** Something of the machine's was wrong. Several faults of one time are one. */
+  begin(fault: MachineBusyError): void {
+    if (this.#fault !== null || this.#isStopped) return;
+    if (performance.now() - this.#overAtMs > MAX_PAUSE_MS) this.#pauseMs = this.#firstPauseMs;
+    if (!this.#isTold) {
+      const where = fault.folder === null ? {} : { folder: fault.folder };
+      const fields = { error: fault.message, ...where };
+      this.#options.log.warn(
+        "the machine is at fault; jobs go back and none are taken until it is over",
+        fields,
+      );
+    }
+    this.#isTold = true;
+    this.#wait(fault);
+  }
+
+  /** A job was started: the machine works. */
+  jobStarted(): void {
+    if (!this.#isTold || this.isOn) return;
+    this.#isTold = false;
+    this.#options.log.info("the machine is well again; jobs are taken as before");
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #wait(fault: MachineBusyError): void {
+    this.#fault = fault;
+    this.#timer = setTimeout(() => void this.#look(fault), this.#pauseMs);
+    this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_PAUSE_MS);
+  }
+
+  async #look(fault: MachineBusyError): Promise<void> {
+    const isOver = fault.isOver?.() ?? (fault.folder === null || (await canWriteIn(fault.folder)));
+    if (this.#isStopped) return;
+    if (!isOver) {
+      this.#wait(fault);
+      return;
+    }
+    this.#fault = null;
+    this.#overAtMs = performance.now();
+    this.#options.onOver();
+  }
+}

@@ -1,0 +1,180 @@
+/** A node whose own machine is at fault gives its jobs back, takes no more meanwhile, and goes on when it is over. */
+import { describe, expect, test } from "bun:test";
+import { chmodSync, rmSync, statfsSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Job, YardmasterClient } from "@yardmaster/client";
+import { canWriteIn, MachineBusyError, machineFault } from "../../src/agent/machineFault.ts";
+import { MachinePause } from "../../src/agent/machinePause.ts";
+import { testNeeding } from "../testNeeding.ts";
+import { FakeServer } from "./fakeServer.ts";
+import { scriptYard } from "./scripts/scriptYard.ts";
+import { noSmallDisk, type SmallDisk, smallDisk } from "./smallDisk.ts";
+import { RememberingLog, temporaryDirectory, testAgent } from "./testAgent.ts";
+import { until } from "./until.ts";
+
+const diskTest = testNeeding(noSmallDisk());
+
+/** Takes all of a disk but `leftBytes`; returns what gives it back. */
+function fill(disk: SmallDisk, leftBytes: number): () => void {
+  const path = join(disk.path, "taken");
+  const { bavail, bsize } = statfsSync(disk.path);
+  writeFileSync(path, new Uint8Array(Math.max(0, bavail * bsize - leftBytes)));
+  return () => rmSync(path);
+}
+
+function mounted(kibibytes: number): SmallDisk {
+  const disk = smallDisk(kibibytes);
+  if (disk === null) throw new Error("no small disk");
+  return disk;
+}
+
+function warnings(log: RememberingLog): string[] {
+  return log.lines.filter((line) => line.includes("the machine is at fault"));
+}
+
+async function outcomesOf(client: YardmasterClient, job: Job): Promise<readonly string[]> {
+  return (await client.attempts(job.id)).map(({ outcome }) => String(outcome));
+}
+
+describe("a full disk of the agent", () => {
+  diskTest(
+    "costs no job its life: another node runs it, and this one goes on when there is room",
+    async () => {
+      using disk = mounted(8 * 1024);
+      await using yard = await scriptYard();
+      const full = await yard.agent({ stateDir: disk.path });
+      const giveBack = fill(disk, 0);
+      const job = await yard.submit("print('runs')");
+      await until(() => warnings(yard.log).length > 0, "the agent says what is wrong");
+      expect(warnings(yard.log)[0]).toContain(disk.path);
+      const other = await yard.agent();
+      const ended = await yard.client.wait(job.id, { timeoutMs: 30_000 });
+      expect([ended.state, ended.error, ended.workerId]).toEqual(["succeeded", null, other.workerId]);
+      expect((await outcomesOf(yard.client, job))[0]).toBe("released");
+      await other.stop();
+
+      // Still full: what is submitted waits, and is not tried again and again.
+      const waiting = await yard.submit("print('runs too')");
+      await Bun.sleep(1_500);
+      expect((await yard.client.job(waiting.id)).state).toBe("ready");
+      expect(warnings(yard.log)).toHaveLength(1);
+      giveBack();
+      const then = await yard.client.wait(waiting.id, { timeoutMs: 30_000 });
+      expect([then.state, then.workerId]).toEqual(["succeeded", full.workerId]);
+      await until(() => yard.log.lines.some((line) => line.includes("well again")), "the agent says so");
+    },
+  );
+
+  diskTest("is a reason to give back jobs of every kind", async () => {
+    using disk = mounted(8 * 1024);
+    await using server = new FakeServer();
+    await using agent = await testAgent(server, { stateDir: disk.path });
+    await agent.agent.registered;
+    const giveBack = fill(disk, 0);
+    const job = server.add(["sh", "-c", "echo done > file"]);
+    expect((await server.finished(job)).outcome).toBe("released");
+    giveBack();
+    await until(() => job.state === "succeeded", "it runs when there is room", 20_000);
+  });
+
+  diskTest("by a dataset that is too large for it fails the job at last, naming disk and node", async () => {
+    using disk = mounted(8 * 1024);
+    await using yard = await scriptYard();
+    const agent = await yard.agent({ stateDir: disk.path });
+    using host = Bun.serve({
+      ...{ port: 0, hostname: "127.0.0.1" },
+      fetch: () => new Response(new Uint8Array(12 * 1024 * 1024)),
+    });
+    const dataset = { name: "d", url: `http://127.0.0.1:${host.port}/d.csv` };
+    const job = await yard.run("open('dataset')", { dataset }, { maxRecoveries: 1 });
+    expect(job.state).toBe("failed");
+    expect(job.error).toContain("no space is left on the agent's disk for");
+    expect(job.error).toContain(`(state-dir), on the node ${agent.workerId}`);
+    // A poll that was under way may have brought it in the pause, too.
+    const counted = (await outcomesOf(yard.client, job)).filter((outcome) => outcome !== "released");
+    expect(counted).toEqual(["timeout", "timeout"]);
+    expect(await yard.output(job)).toContain("the job goes back to the queue");
+  });
+
+  diskTest("that a script fills itself fails the script, naming disk and node", async () => {
+    using disk = mounted(8 * 1024);
+    await using yard = await scriptYard();
+    const agent = await yard.agent({ stateDir: disk.path });
+    const job = await yard.run("open('big', 'wb').write(bytes(12 * 1024 * 1024))");
+    expect(job.error).toContain(
+      `No space left on device; no room for its files on the node ${agent.workerId}`,
+    );
+    expect(await outcomesOf(yard.client, job)).toEqual(["failed"]);
+  });
+});
+
+test("an installer that finds no room is no fault of the requirements, but not tried for ever", async () => {
+  using folder = temporaryDirectory();
+  const uv = join(folder.path, "uv");
+  writeFileSync(uv, "#!/bin/sh\necho 'failed to write: No space left on device (os error 28)' >&2\nexit 2\n");
+  chmodSync(uv, 0o755);
+  const path = process.env.PATH;
+  process.env.PATH = `${folder.path}:${path}`;
+  try {
+    await using yard = await scriptYard();
+    const agent = await yard.agent({ isolation: "off" });
+    const job = await yard.run("print(1)", { requirements: "anything" }, { maxRecoveries: 0 });
+    expect([job.state, await outcomesOf(yard.client, job)]).toEqual(["failed", ["timeout"]]);
+    expect(job.error).toStartWith("no space is left on the agent's disk for the requirements (cache-dir): ");
+    expect(job.error).toContain(`on the node ${agent.workerId}`);
+  } finally {
+    process.env.PATH = path;
+  }
+});
+
+test("a Python that is gone fails no job: it waits until there is one again", async () => {
+  using folder = temporaryDirectory();
+  const python = join(folder.path, "python3");
+  // The program itself: what is found by its name may be a script that starts it.
+  const asked = Bun.spawnSync(["python3", "-c", "import os, sys; print(os.path.realpath(sys.executable))"]);
+  const real = asked.stdout.toString().trim();
+  symlinkSync(real, python);
+  await using yard = await scriptYard();
+  await yard.agent({ python, isolation: "off" });
+  expect((await yard.run("print(1)")).state).toBe("succeeded");
+  rmSync(python);
+  const job = await yard.submit("print(2)");
+  await until(() => warnings(yard.log).length === 1, "the agent says what is wrong");
+  expect(warnings(yard.log)[0]).toContain("is gone");
+  symlinkSync(real, python);
+  expect((await yard.client.wait(job.id, { timeoutMs: 30_000 })).state).toBe("succeeded");
+});
+
+test("only errors of the system that are the machine's are its fault", () => {
+  const error = (code: string) => Object.assign(new Error(`${code}: text`), { code });
+  for (const code of ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE", "ENOMEM"]) {
+    const fault = machineFault(error(code), "/state", "state-dir");
+    expect([fault?.folder, fault?.mayBeTheJobs]).toEqual(["/state", false]);
+    expect(fault?.message).toEndWith("(state-dir)");
+  }
+  for (const code of ["ENOENT", "ENAMETOOLONG", "EACCES"]) {
+    expect(machineFault(error(code), "/state", "state-dir")).toBeNull();
+  }
+  expect(machineFault(new Error("ENOSPC"), "/state", "state-dir")).toBeNull();
+});
+
+test("a pause lasts until what was wrong has passed, and is told of once", async () => {
+  const log = new RememberingLog();
+  let asked = 0;
+  const over = Promise.withResolvers<void>();
+  const pause = new MachinePause({ log, onOver: over.resolve, firstPauseMs: 1 });
+  const fault = new MachineBusyError("broken", { isOver: () => ++asked >= 4 });
+  pause.begin(fault);
+  pause.begin(fault);
+  pause.jobStarted();
+  expect(pause.isOn).toBe(true);
+  await over.promise;
+  expect([pause.isOn, asked, log.lines.length]).toEqual([false, 4, 1]);
+  pause.begin(new MachineBusyError("broken again"));
+  await until(() => !pause.isOn, "the second pause ends");
+  expect(log.lines).toHaveLength(1);
+  pause.jobStarted();
+  expect(log.lines).toHaveLength(2);
+  using folder = temporaryDirectory();
+  expect(await canWriteIn(folder.path)).toBe(true);
+});
