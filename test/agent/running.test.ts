@@ -28,7 +28,7 @@ test("output appears while the job runs, in order", async () => {
   await using _ = await testAgent(server);
   const job = server.add(sh(`echo one; while [ ! -e ${directory.path}/go ]; do sleep 0.01; done; echo two`));
   await until(() => server.output(job) === "one\n", "the first line");
-  expect(job.state).toBe("running");
+  await until(() => job.state === "running", "the word that it runs");
   writeFileSync(join(directory.path, "go"), "");
   await server.finished(job);
   expect(server.output(job)).toBe("one\ntwo\n");
