@@ -1,10 +1,11 @@
 /**
- * The time in which an agent takes no jobs because its machine is at fault. Each pause is twice as long as the one
- * before; it ends only when what was wrong has passed, as far as that can be tried without a job.
+ * The time in which an agent takes no jobs because its machine is at fault. Where it can be tried without a job whether
+ * that has passed, each pause is twice as long as the one before, and the last one ends when it has.
  */
 import type { AgentLog } from "./agentLog.ts";
 import { canWriteIn, type MachineBusyError } from "./machineFault.ts";
 
+/** Every pause for a process that the system refused: the next job may well be started. */
 const FIRST_PAUSE_MS = 1_000;
 /** Longest pause. A fault that comes this long after the last one is a new one, and the pauses begin anew. */
 const MAX_PAUSE_MS = 60_000;
@@ -68,8 +69,9 @@ export class MachinePause {
 
   #wait(fault: MachineBusyError): void {
     this.#fault = fault;
-    this.#timer = setTimeout(() => void this.#look(fault), this.#pauseMs);
-    this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_PAUSE_MS);
+    const canBeTried = fault.folder !== null || fault.isOver !== null;
+    this.#timer = setTimeout(() => void this.#look(fault), canBeTried ? this.#pauseMs : this.#firstPauseMs);
+    if (canBeTried) this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_PAUSE_MS);
   }
 
   async #look(fault: MachineBusyError): Promise<void> {

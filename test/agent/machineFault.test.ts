@@ -96,6 +96,19 @@ describe("a full disk of the agent", () => {
     expect(await yard.output(job)).toContain("the job goes back to the queue");
   });
 
+  diskTest("by a script that is too large for it fails the job at last", async () => {
+    using disk = mounted(8 * 1024);
+    await using yard = await scriptYard();
+    await yard.agent({ stateDir: disk.path });
+    const giveBack = fill(disk, 3 * 1024 * 1024);
+    const job = await yard.run(`#${"x".repeat(4 * 1024 * 1024)}`, {}, { maxRecoveries: 0 });
+    expect([job.state, job.error]).toEqual([
+      "failed",
+      expect.stringContaining("no space is left on the agent's disk (state-dir), on the node"),
+    ]);
+    giveBack();
+  });
+
   diskTest("that a script fills itself fails the script, naming disk and node", async () => {
     using disk = mounted(8 * 1024);
     await using yard = await scriptYard();

@@ -129,16 +129,24 @@ export class ScriptAttempt {
   }
 
   async #fetchScript({ scriptSha256, entrypoint, requirements }: ScriptJob): Promise<Uint8Array> {
-    const { workspace } = this.#context;
     const text = await fetchScript(scriptSha256, this.#services, this.#context.signal);
     this.#scriptBytes = text.byteLength;
-    const path = join(workspace, entrypoint);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, text, { flag: "wx", mode: 0o600 });
-    if (requirements !== "") {
-      await writeFile(join(workspace, REQUIREMENTS_FILE), requirements, { flag: "wx", mode: 0o600 });
-    }
+    await this.#place(entrypoint, text);
+    if (requirements !== "") await this.#place(REQUIREMENTS_FILE, requirements);
     return text;
+  }
+
+  /** Puts a file into the workspace. One that does not fit is not left there: what is free without it tells whose fault it is. */
+  async #place(name: string, content: string | Uint8Array): Promise<void> {
+    const { workspace } = this.#context;
+    const path = join(workspace, name);
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, content, { flag: "wx", mode: 0o600 });
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw machineFault(error, dirname(workspace), "state-dir", true) ?? error;
+    }
   }
 
   /** Null where there is none, or where its server does not give it and the script has no use for it. */
