@@ -13,7 +13,7 @@ import type { EngineEvent, EngineSettings } from "./engine.ts";
 import { COMMAND_ORDER, HANDLERS } from "./handlers.ts";
 import { Ledger } from "./ledger.ts";
 import type { NameEvent } from "./nameCounts.ts";
-import { encodeNotice } from "./notice.ts";
+import { encodeNotices } from "./notice.ts";
 import { TakenClaims } from "./takenClaims.ts";
 import type { TakenClaim } from "./waitingClaims.ts";
 
@@ -134,7 +134,7 @@ export class Committer {
         const { events, nameEvents } = ledger;
         const readied = ledger.readied();
         if (this.#store.isShared && (events.length > 0 || readied.size > 0)) {
-          await tx.announce(encodeNotice(this.#serverId, readied, events));
+          for (const text of encodeNotices(this.#serverId, readied, events)) await tx.announce(text);
         }
         return { events, counts, nameEvents, readied };
       });

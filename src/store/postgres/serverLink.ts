@@ -26,6 +26,8 @@ const MARK_LENGTH = 8;
 const MAX_UNSENT = 1_000;
 /** No announcement of an engine. */
 const MISSED = "?";
+/** How long a server that closes goes on telling the others what it did last. */
+const MAX_GOODBYE_MS = 2_000;
 
 const FOLD_TALLIES = `
   WITH keeper AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS is_keeper),
@@ -64,7 +66,8 @@ export class ServerLink {
   /** Which opening of the connection is the last. */
   #turn = 0;
   #isStarted = false;
-  #isSending = false;
+  /** Resolves when what was to be sent has been, or could not be. */
+  #sending: Promise<void> | undefined;
   #isClosed = false;
   #reopening: ReturnType<typeof setTimeout> | undefined;
   #folding: ReturnType<typeof setTimeout> | undefined;
@@ -111,11 +114,17 @@ export class ServerLink {
     if (announcements.length === 0) return;
     this.#unsent.push(...announcements);
     if (this.#unsent.length > MAX_UNSENT) this.#unsent = [MISSED];
-    if (!this.#isSending) this.#send();
+    this.#sendUnsent();
+  }
+
+  #sendUnsent(): void {
+    if (this.#unsent.length === 0) return;
+    this.#sending ??= this.#send().finally(() => {
+      this.#sending = undefined;
+    });
   }
 
   async #send(): Promise<void> {
-    this.#isSending = true;
     try {
       while (this.#unsent.length > 0 && !this.#isClosed) {
         const payloads = this.#unsent.splice(0).map((text) => this.#mark + text);
@@ -127,8 +136,6 @@ export class ServerLink {
     } catch {
       // The connection was lost: the others may have missed this.
       this.#unsent = [MISSED];
-    } finally {
-      this.#isSending = false;
     }
   }
 
@@ -167,7 +174,7 @@ export class ServerLink {
     if (this.#isClosed) session.close();
     // Whatever was told while nobody listened here.
     this.#tell({ type: "missed" });
-    if (this.#unsent.length > 0 && !this.#isSending) this.#send();
+    this.#sendUnsent();
     return session;
   }
 
@@ -215,6 +222,8 @@ export class ServerLink {
         await this.run(FOLD_TALLIES, [ADVISORY_LOCKS.folding]);
         await this.run(FOLD_WORKER_RESULTS, [ADVISORY_LOCKS.folding]);
         await this.#compareClocks(await this.#opened());
+        // What the database refused, though the connection is as it was.
+        this.#sendUnsent();
       } catch {
         // The database cannot be used now; what was counted waits.
       }
@@ -223,9 +232,20 @@ export class ServerLink {
   }
 
   async close(): Promise<void> {
+    await this.#sayLast();
     this.#isClosed = true;
     clearTimeout(this.#reopening);
     clearTimeout(this.#folding);
     (await this.#session?.catch(() => undefined))?.close();
+  }
+
+  /** The others hear what the last commits changed; nobody waits for a database that is away. */
+  async #sayLast(): Promise<void> {
+    this.#sendUnsent();
+    if (this.#sending === undefined) return;
+    const { promise: isTooLong, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, MAX_GOODBYE_MS);
+    await Promise.race([this.#sending, isTooLong]);
+    clearTimeout(timer);
   }
 }
