@@ -25,6 +25,7 @@ export interface Wire {
     readonly nodes: readonly { readonly nodeId: string }[];
     readonly count: number;
     readonly nodeId: string;
+    readonly activeNodes: number;
     readonly specs: Readonly<Record<string, unknown>>;
     readonly jobStats: Readonly<Record<string, number>>;
     readonly recentJobs: readonly { readonly jobId: string }[];
@@ -125,6 +126,8 @@ export async function startLive(
     readonly storeUrl?: string;
     readonly limits?: Partial<ServerLimits>;
     readonly access?: AccessOptions;
+    /** A node not heard from for so long is not active; absent is the dialect's own. */
+    readonly nodeTimeoutMs?: number;
   } = {},
 ): Promise<LiveServer> {
   const dataDir = await mkdtemp(join(tmpdir(), "yardmaster-live-"));
@@ -133,6 +136,7 @@ export async function startLive(
   const blobs = await openDirectoryBlobStore(join(dataDir, "artifacts"));
   const dialect = shelbyDialect({
     ...{ engine, blobs, live: options.live ?? {} },
+    ...(options.nodeTimeoutMs === undefined ? {} : { nodeTimeoutMs: options.nodeTimeoutMs }),
     onFault: (error) => faults.push(error),
   });
   const server = await startTestServerWith(engine, {

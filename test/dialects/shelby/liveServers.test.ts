@@ -57,3 +57,73 @@ test("jobs and nodes that change at one server are told at the other", async () 
   );
   expect([...here.faults, ...there.faults]).toEqual([]);
 });
+
+test("a thousand jobs that begin and end in one commit each are told at the other server, all of them", async () => {
+  const storeUrl = await cluster.newDatabase();
+  await using here = await startLive({ storeUrl });
+  await using there = await startLive({ storeUrl });
+  const keys = Array.from({ length: 1_000 }, (_, n) => `job-${String(n).padStart(36, "0")}`);
+  using dashboard = there.listen("/ws/dashboard");
+  await dashboard.first("snapshot");
+  const told = (status: string) =>
+    new Set(
+      dashboard.messages.flatMap(({ type, data }) =>
+        type === "job" && data.status === status ? [data.jobId] : [],
+      ),
+    ).size;
+  await here.submit(...keys);
+  await dashboard.until("all that are there", () => told("pending") === keys.length);
+  await here.register("n1");
+  const jobs = await here.engine.claim({
+    ...{ workerId: "n1", queues: ["shelby"], kinds: ["script"], max: 1_000, waitMs: 0, leaseMs: null },
+    capacity: { cpu: 1_000, accelerators: 0, memoryMb: 0 },
+    starts: true,
+  });
+  expect(jobs.length).toBe(keys.length);
+  await dashboard.until("all that run", () => told("assigned") === keys.length);
+  await here.engine.finish({
+    workerId: "n1",
+    results: jobs.map(({ id, attempt }) => ({
+      ...{ id, attempt, outcome: "succeeded" as const },
+      ...{ exitCode: null, error: null, result: {}, startedAt: null },
+    })),
+  });
+  await dashboard.until("all that ended", () => told("finished") === keys.length);
+  // Nothing was missed: nobody had to begin anew.
+  expect(dashboard.messages.filter(({ type }) => type === "snapshot").length).toBe(1);
+});
+
+test("followers begin anew when their server did not hear the others for a while", async () => {
+  const storeUrl = await cluster.newDatabase();
+  const database = new URL(storeUrl).pathname.slice(1);
+  await using here = await startLive({ storeUrl });
+  await using there = await startLive({ storeUrl });
+  const keys = Array.from({ length: 300 }, (_, n) => `old-${n}`);
+  await here.submit(...keys);
+  using dashboard = there.listen("/ws/dashboard");
+  await dashboard.first("snapshot");
+  await cluster.ask(
+    database,
+    `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'`,
+  );
+  await here.start("old-0");
+  await here.finish("old-0");
+  const again = await dashboard.nth("snapshot", 2);
+  expect(again.data.jobStats).toMatchObject({ finished: 1, pending: 299 });
+});
+
+test("what a server that closes did last is told at the others", async () => {
+  const storeUrl = await cluster.newDatabase();
+  await using there = await startLive({ storeUrl });
+  using dashboard = there.listen("/ws/dashboard");
+  await dashboard.first("snapshot");
+  {
+    await using here = await startLive({ storeUrl });
+    await here.submit(...Array.from({ length: 900 }, (_, n) => `last-${n}`));
+  }
+  await dashboard.until(
+    "the last job",
+    (all) => all.some(({ type, data }) => type === "job" && data.jobId === "last-0"),
+    3_000,
+  );
+});

@@ -20,8 +20,12 @@ export interface LiveLimits {
   readonly dashboardPauseMs: number;
   /** Least time between two looks at the nodes. */
   readonly nodesPauseMs: number;
-  /** A node that is heard from is told of this often, also when nothing else of it changed. */
-  readonly nodeSeenMs: number;
+  /** Messages a second for nodes of which nothing changed but when they were heard from; all nodes together. */
+  readonly maxSeenPerSecond: number;
+  /** How often what changes with time alone is looked at: which nodes are active. */
+  readonly lookEveryMs: number;
+  /** How late news of other servers may be before it counts as missed. */
+  readonly hearingMs: number;
   /** How often a stream looks for itself when no news came. */
   readonly safetyPollMs: number;
   /** How often a silent event stream carries a comment. */
@@ -39,7 +43,9 @@ export const DEFAULT_LIVE_LIMITS: LiveLimits = {
   maxSnapshotBytes: 4 * 1024 * 1024,
   dashboardPauseMs: 1_000,
   nodesPauseMs: 250,
-  nodeSeenMs: 30_000,
+  maxSeenPerSecond: 100,
+  lookEveryMs: 1_000,
+  hearingMs: 500,
   safetyPollMs: 5_000,
   keepAliveMs: 15_000,
 };
