@@ -10,6 +10,7 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
+import { systemCode } from "../machineFault.ts";
 import type { Device, HiddenPath, SystemEntry } from "./bubblewrap.ts";
 
 /** Programs, libraries and their settings. Homes, data, mounts and sockets (`/run`, `/var`) are not among them. */
@@ -73,11 +74,16 @@ export function privatePaths(folder: string): HiddenPath[] {
   return found;
 }
 
-/** Those of `paths` that are there, links followed. */
+/** Those of `paths` that are there, links followed. What the agent may not look at its jobs may not either. */
 export function hiddenPaths(paths: readonly string[]): HiddenPath[] {
   return paths.flatMap((path) => {
-    const entry = statSync(path, { throwIfNoEntry: false });
-    return entry === undefined ? [] : [{ path: realpathSync(path), isDirectory: entry.isDirectory() }];
+    try {
+      const entry = statSync(path, { throwIfNoEntry: false });
+      return entry === undefined ? [] : [{ path: realpathSync(path), isDirectory: entry.isDirectory() }];
+    } catch (error) {
+      if (systemCode(error) === "EACCES") return [];
+      throw error;
+    }
   });
 }
 
