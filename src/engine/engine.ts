@@ -349,6 +349,8 @@ export interface JobDependency {
 
 export interface LogPage {
   readonly items: readonly LogChunk[];
+  /** How many lines of the first item `tailLines` left out; absent is none. */
+  readonly skippedLines?: number;
   /** `seq` to pass as `after` for what follows; equal to the request's own when nothing followed. */
   readonly next: number;
   /** False when more was there than one page holds. */

@@ -86,8 +86,10 @@ export class EngineReads implements StoreOnlyReads {
       seq: encodePlace({ attempt, seq: chunk.seq }),
       text: index === 0 && skip > 0 ? chunk.text.slice(skip) : chunk.text,
     }));
+    const skipped = page.items[0]?.text.slice(0, skip) ?? "";
     return {
       items: items.filter((item) => item.text !== ""),
+      ...(skip === 0 ? {} : { skippedLines: skipped.split("\n").length - 1 }),
       next: items.at(-1)?.seq ?? encodePlace(start),
       isEnd: page.isEnd,
       state: job.state,

@@ -200,3 +200,44 @@ test("all streams together keep no more than they may, and each has a share", ()
   for (const channel of channels) channel.close();
   expect(kept.bytes).toBe(0);
 });
+
+test("a new stream counts on above all that this server gave before, also within one second", () => {
+  let largest = 0;
+  for (let n = 0; n < 100; n++) {
+    const channel = channelOf();
+    expect(channel.head).toBeGreaterThan(largest);
+    expect(channel.has(largest)).toBe(false);
+    publish(channel, 20);
+    largest = channel.head;
+  }
+});
+
+test("numbers of their own grow by any step, and who comes back goes on between them", () => {
+  const channel = new Channel<null>(
+    { slowReaderMs: 10_000, stalledReaderMs: 2_000, maxKeptMessages: 3, maxKeptBytes: 1_000_000 },
+    new KeptBytes(1_000_000),
+    0,
+  );
+  open.push(channel);
+  channel.startAt(100);
+  const reader = new Reader();
+  channel.join(reader, 100);
+  // One that would not grow is raised.
+  for (const seq of [150, 200, 200, 900]) channel.publish("x", 0, "", null, seq);
+  channel.flush();
+  expect(reader.seqs).toEqual([150, 200, 201, 900]);
+  channel.trim();
+  expect(channel.floor).toBe(150);
+  for (const [after, rest] of [
+    [150, [200, 201, 900]],
+    [200, [201, 900]],
+    [500, [900]],
+    [900, []],
+  ] as const) {
+    expect(channel.has(after)).toBe(true);
+    const back = new Reader();
+    channel.join(back, after);
+    expect(back.seqs).toEqual([...rest]);
+  }
+  for (const seq of [100, 149, 901]) expect(channel.has(seq)).toBe(false);
+});

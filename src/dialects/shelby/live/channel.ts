@@ -37,8 +37,8 @@ export interface ChannelLimits {
 }
 
 interface Place {
-  /** Last message taken. */
-  seq: number;
+  /** How many messages of the stream it has behind it. */
+  taken: number;
   movedAtMs: number;
   /** For how long the others have waited for this one. */
   heldMs: number;
@@ -52,13 +52,18 @@ const EPOCH_MS = 1_704_067_200_000;
 /** So many numbers for each second: no stream is that fast, and two that begin together hardly ever meet. */
 const SEQS_PER_SECOND = 2 ** 24;
 
+/** Largest number that any stream of this server was given by counting. */
+let largestSeq = 0;
+
 /**
  * Where a stream begins to count. The time is in it, so that a number from before a restart, or from another
- * server, is never taken for one of this stream.
+ * server, is hardly ever taken for one of this stream; and it is above all that were given here before.
  */
 function firstSeq(): number {
   const seconds = Math.floor((Date.now() - EPOCH_MS) / 1_000);
-  return seconds * SEQS_PER_SECOND + Math.floor(Math.random() * SEQS_PER_SECOND);
+  const seq = seconds * SEQS_PER_SECOND + Math.floor(Math.random() * SEQS_PER_SECOND);
+  largestSeq = Math.max(seq, largestSeq + 1);
+  return largestSeq;
 }
 
 export class Channel<D> {
@@ -67,23 +72,29 @@ export class Channel<D> {
   readonly #messages: Message<D>[] = [];
   readonly #followers = new Map<Follower<D>, Place>();
   readonly #laggards = new Set<Follower<D>>();
-  #head = firstSeq();
+  #head: number;
+  /** Number of the last message that is no longer here, or what came before the first one. */
+  #floor: number;
+  /** How many messages there were. */
+  #published = 0;
   #bytes = 0;
-  #isWhole = true;
   #timer: Timer | null = null;
   /** Those whose next message is to be let go of, while that is waited for. */
   readonly #blockers = new Set<Follower<D>>();
-  /** The last message that is to be let go of then. */
-  #blockedSeq = 0;
+  /** How many messages will have been let go of then. */
+  #blocked = 0;
   #unblocked: (() => void) | null = null;
   #areOthersWaiting: () => boolean = () => false;
   /** How followers end that have taken all; null as long as more may come. */
   #ending: { readonly code: number; readonly reason: string } | null = null;
   #allEnded: (() => void) | null = null;
 
-  constructor(limits: ChannelLimits, kept: KeptBytes) {
+  /** @param start the number before the first one, where the messages have numbers of their own; absent counts */
+  constructor(limits: ChannelLimits, kept: KeptBytes, start: number = firstSeq()) {
     this.#limits = limits;
     this.#kept = kept;
+    this.#head = start;
+    this.#floor = start;
     kept.enter(this);
   }
 
@@ -107,14 +118,35 @@ export class Channel<D> {
     return this.#messages;
   }
 
-  /** False when something was let go of. */
-  get isWhole(): boolean {
-    return this.#isWhole;
+  /** Number of the message after which all are still here. */
+  get floor(): number {
+    return this.#floor;
   }
 
-  /** Adds a message; `flush` gives it to the followers. */
-  publish(type: string, time: number, data: unknown, source: D): void {
-    this.#head += 1;
+  /** Those who have taken all. */
+  get caughtUp(): readonly Follower<D>[] {
+    return [...this.#followers].flatMap(([follower, { taken }]) =>
+      taken === this.#published ? [follower] : [],
+    );
+  }
+
+  /** Forgets all messages and counts on from that number; nobody may be following. */
+  startAt(seq: number): void {
+    this.#count(-this.#bytes);
+    this.#messages.length = 0;
+    this.#head = seq;
+    this.#floor = seq;
+  }
+
+  /**
+   * Adds a message; `flush` gives it to the followers.
+   *
+   * @param seq its number, where messages have numbers of their own: it is raised where it would not grow; absent counts
+   */
+  publish(type: string, time: number, data: unknown, source: D, seq?: number): void {
+    this.#head = Math.max(this.#head + 1, seq ?? 0);
+    if (seq === undefined) largestSeq = Math.max(largestSeq, this.#head);
+    this.#published++;
     const text = messageText(type, this.#head, time, data);
     this.#messages.push({ seq: this.#head, text, data: source });
     this.#count(text.length + MESSAGE_BYTES);
@@ -122,12 +154,26 @@ export class Channel<D> {
 
   /** Says whether everything after that message is still here. */
   has(seq: number): boolean {
-    return Number.isSafeInteger(seq) && seq <= this.#head && seq >= this.#head - this.#messages.length;
+    return Number.isSafeInteger(seq) && seq <= this.#head && seq >= this.#floor;
   }
 
   /** Lets a follower go on after that message, which `has` must have said is possible. */
   join(follower: Follower<D>, seq: number): void {
-    this.#followers.set(follower, { seq, movedAtMs: performance.now(), heldMs: 0 });
+    this.joinAfter(follower, (message) => message.seq <= seq);
+  }
+
+  /** Lets a follower go on after the messages that it knows: the first ones of those kept, or none. */
+  joinAfter(follower: Follower<D>, isKnown: (message: Message<D>) => boolean): void {
+    let known = 0;
+    let end = this.#messages.length;
+    while (known < end) {
+      const middle = (known + end) >> 1;
+      const message = this.#messages[middle];
+      if (message !== undefined && isKnown(message)) known = middle + 1;
+      else end = middle;
+    }
+    const taken = this.#gone + known;
+    this.#followers.set(follower, { taken, movedAtMs: performance.now(), heldMs: 0 });
     follower.onRoom = () => this.#pump(follower);
     this.#pump(follower);
   }
@@ -157,10 +203,10 @@ export class Channel<D> {
     for (const place of this.#followers.values()) place.heldMs = Math.max(0, place.heldMs - MAX_TICK_MS);
     const excess = this.#excess();
     if (this.#laggards.size === 0 || excess === 0) return;
-    this.#blockedSeq = this.#head - this.#messages.length + excess;
+    this.#blocked = this.#gone + excess;
     for (const follower of this.#laggards) {
       const place = this.#followers.get(follower);
-      if (place !== undefined && place.seq < this.#blockedSeq) this.#blockers.add(follower);
+      if (place !== undefined && place.taken < this.#blocked) this.#blockers.add(follower);
     }
     if (this.#blockers.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -176,11 +222,16 @@ export class Channel<D> {
   trim(): void {
     const drop = this.#excess();
     if (drop === 0) return;
-    this.#isWhole = false;
+    this.#floor = this.#messages[drop - 1]?.seq ?? this.#floor;
     let bytes = 0;
     for (const message of this.#messages.splice(0, drop)) bytes += sizeOf(message);
     this.#count(-bytes);
     for (const follower of this.#laggards) this.#pump(follower);
+  }
+
+  /** How many messages were let go of. */
+  get #gone(): number {
+    return this.#published - this.#messages.length;
   }
 
   /** How many messages are over the limits. */
@@ -224,16 +275,16 @@ export class Channel<D> {
   #pump(follower: Follower<D>): void {
     const place = this.#followers.get(follower);
     if (place === undefined) return;
-    const from = place.seq - (this.#head - this.#messages.length);
+    const from = place.taken - this.#gone;
     if (from < 0) {
       this.#drop(follower, CLOSE.tooSlow, "the reader is too slow: what it needs next is no longer kept");
       return;
     }
     const taken = from === this.#messages.length ? 0 : follower.take(this.#messages, from);
-    place.seq += taken;
+    place.taken += taken;
     if (taken > 0) place.movedAtMs = performance.now();
-    if (place.seq >= this.#blockedSeq) this.#outOfTheWay(follower);
-    if (place.seq === this.#head) {
+    if (place.taken >= this.#blocked) this.#outOfTheWay(follower);
+    if (place.taken === this.#published) {
       this.#caughtUp(follower);
       this.#endIfTaken(follower, place);
     }
@@ -241,8 +292,8 @@ export class Channel<D> {
     else if (this.#followers.has(follower)) this.#fellBehind(follower, place);
   }
 
-  #endIfTaken(follower: Follower<D>, { seq }: Place): void {
-    if (this.#ending === null || seq !== this.#head || !this.#followers.has(follower)) return;
+  #endIfTaken(follower: Follower<D>, { taken }: Place): void {
+    if (this.#ending === null || taken !== this.#published || !this.#followers.has(follower)) return;
     this.#drop(follower, this.#ending.code, this.#ending.reason);
   }
 

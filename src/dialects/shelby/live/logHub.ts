@@ -1,35 +1,41 @@
 /**
- * One job's log as it grows, for all who follow it: however many there are, what is new is read once.
+ * One job's log as it grows, for those who follow it: however many there are, what is new is read once.
  *
  * The log lies in the store, so there is no haste: the next page is read when the followers have taken the
- * last one, and those that hold up the others are dropped. While nobody follows, nothing is read.
+ * last one, and those that hold up the others are dropped. It ends with its last follower: who comes back later goes
+ * on from the store.
  */
 import { NotFoundError, OverloadedError, StoreUnavailableError } from "../../../domain/errors.ts";
 import type { Job, JobState } from "../../../domain/job.ts";
 import type { Engine } from "../../../engine/engine.ts";
+import { decodePlace, encodePlace } from "../../../engine/logPlace.ts";
 import type { JobWatch } from "../../jobWatch.ts";
 import { CLOSE } from "../../socket.ts";
-import { Channel, type Follower, messageText } from "./channel.ts";
+import { Channel, type Follower } from "./channel.ts";
 import type { KeptBytes } from "./keptBytes.ts";
 import type { LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
 import { LineAssembler, type LogLine } from "./logLines.ts";
-import { readTail } from "./logTail.ts";
+import { earlier, isAfter, LOG_START, type LogPoint } from "./logPoint.ts";
+import { pointOf, seqOf } from "./logSeq.ts";
+import { type LogSnapshot, takeSnapshot } from "./logSnapshot.ts";
+
+export type { LogPoint } from "./logPoint.ts";
 
 /** What a message of a log is made from. */
 export type LogEntry = LogLine | { readonly status: string };
 
-/** Where a follower that knows the log's own places wants to go on. */
-export interface LogPoint {
-  readonly place: number;
-  readonly index: number;
-}
-
 export interface LogFollower extends Follower<LogEntry> {
   /** Begins with the last lines; `text` is the message with them. */
   begin(text: string, lines: readonly LogLine[]): void;
-  /** What it wants: all, what follows a message, or what follows a point of the log (and it skips what is before it). */
+  /** What it wants: all, what follows a message, or what follows a point of the log. */
   readonly from: null | { readonly seq: number } | LogPoint;
+}
+
+/** One that is to be let in, and what it knows; null is nothing. */
+export interface LogGuest {
+  readonly follower: LogFollower;
+  readonly from: LogPoint | null;
 }
 
 export interface LogHubOptions {
@@ -40,8 +46,10 @@ export interface LogHubOptions {
   readonly limits: LiveLimits;
   readonly kept: KeptBytes;
   readonly clock: () => number;
-  /** Takes followers that came too late: the log has ended, or what they want is no longer here. */
-  readonly onLate: (follower: LogFollower) => void;
+  /** Takes one whom this cannot serve any more: what it wants is far from here, no longer kept, or told. */
+  readonly onLate: (guest: LogGuest) => void;
+  /** Called when all was told that is there; another hub may take the followers over. */
+  readonly onCaughtUp: () => void;
   /** Called when nobody follows any more. */
   readonly onIdle: () => void;
   readonly onFault: (error: unknown) => void;
@@ -49,102 +57,101 @@ export interface LogHubOptions {
 
 /** How long after a refusal of the store it is asked again. */
 const STORE_PAUSE_MS = 1_000;
-/** A snapshot is made once for all who come within this time. */
+/** A snapshot is made once for all who come within this time, as long as nothing new comes. */
 const SNAPSHOT_REUSE_MS = 1_000;
+/** So far apart, in chunks, followers may be that begin together. */
+const NEAR_CHUNKS = 1_000;
+/** Chunks read again before the point at which a follower goes on: a line of another stream may have begun in them. */
+const CHUNKS_BEFORE = 32;
 
 export class LogHub {
   readonly #options: LogHubOptions;
   readonly #channel: Channel<LogEntry>;
-  readonly #pending: LogFollower[] = [];
+  #pending: LogGuest[] = [];
   #assembler = new LineAssembler();
   /** Place in the log up to which all was read; null before the first look. */
   #cursor: number | null = null;
-  /** Where this began to read. */
-  #firstPlace = 0;
+  /** All lines after this were published. */
+  #start = LOG_START;
+  /** The last one of them. */
+  #last = LOG_START;
   #isAtEnd = false;
+  /** The end of the log is not far: it was reached, and nothing has shown since that it ran away. */
+  #isNear = false;
   #state: JobState;
   #isRunning = false;
   #isOver = false;
   #wake: AbortController | null = null;
-  #snapshot: { readonly seq: number; readonly text: string; readonly lines: readonly LogLine[] } | null =
-    null;
+  #snapshot: LogSnapshot | null = null;
 
   constructor(options: LogHubOptions) {
     this.#options = options;
     this.#state = options.job.state;
-    this.#channel = new Channel<LogEntry>(options.limits, options.kept);
+    this.#channel = new Channel<LogEntry>(options.limits, options.kept, 0);
   }
 
-  /** Nobody follows: the log may have grown meanwhile. */
-  get isIdle(): boolean {
-    return !this.#isRunning;
+  get job(): Job {
+    return this.#options.job;
   }
 
-  /** All was told: only those go on here who come back for the rest of it. */
-  get isOver(): boolean {
-    return this.#isOver;
+  /** The last line that was told. */
+  get last(): LogPoint {
+    return this.#last;
   }
 
-  /** Says whether the follower finds here what it wants, the log being followed. */
-  serves(follower: LogFollower): boolean {
-    const { from } = follower;
-    if (this.#isOver) return this.canResume(follower);
-    return from === null || "seq" in from || this.#covers(from);
-  }
-
-  /** Says whether the follower can go on from what is kept here. */
-  canResume({ from }: LogFollower): boolean {
-    if (from === null || !("seq" in from) || !this.#channel.has(from.seq)) return false;
-    // Who has heard the end wants to know whether the job runs anew.
-    return !this.#isOver || from.seq < this.#channel.head;
+  /** Says whether one who knows the log up to that point, or nothing, is well served here. */
+  accepts(from: LogPoint | null): boolean {
+    if (this.#isOver) return false;
+    if (this.#cursor === null) return this.#beginsNear(from);
+    if (from === null) return this.#isNear;
+    return this.#hasAllAfter(from) && (this.#isNear || from.place <= this.#cursor);
   }
 
   /** Adds a follower; it hears of everything, its own end included, by its methods. */
-  join(follower: LogFollower): void {
-    // Those who are there still read: who comes does not wait for them.
-    if (this.#isOver && this.#isRunning) {
-      this.#goOnAtEnd(follower);
-      return;
-    }
-    this.#pending.push(follower);
+  join(guest: LogGuest): void {
+    this.#pending.push(guest);
     this.#wake?.abort();
     if (!this.#isRunning) void this.#run();
   }
 
   leave(follower: LogFollower): void {
-    const at = this.#pending.indexOf(follower);
-    if (at !== -1) this.#pending.splice(at, 1);
+    this.#pending = this.#pending.filter((guest) => guest.follower !== follower);
     this.#channel.leave(follower);
-    this.#wake?.abort();
+    if (!this.#isFollowed) this.#wake?.abort();
   }
 
-  /** Forgets what is kept. */
-  close(): void {
-    this.#channel.close();
+  /** Lets go of those who have heard all up to `last`, where they may go. */
+  release(mayGo: (follower: Follower<LogEntry>) => boolean): readonly Follower<LogEntry>[] {
+    const followers = this.#channel.caughtUp.filter(mayGo);
+    for (const follower of followers) this.#channel.leave(follower);
+    if (!this.#isFollowed) this.#wake?.abort();
+    return followers;
+  }
+
+  get #isFollowed(): boolean {
+    return this.#pending.length + this.#channel.size > 0;
   }
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    const { job, watch, limits, onFault, onIdle } = this.#options;
+    const { job, watch, limits, onCaughtUp, onFault, onIdle } = this.#options;
     const watcher = watch.open(job.id);
     try {
-      while (this.#pending.length + this.#channel.size > 0) {
-        if (this.#isOver) {
-          await this.#replay();
-          return;
-        }
+      while (this.#isFollowed && !this.#isOver) {
         try {
           await this.#step();
+          if (!this.#isAtEnd || this.#pending.length > 0) continue;
+          if (isFinal(this.#state)) {
+            await this.#finish();
+            continue;
+          }
         } catch (error) {
           if (!(error instanceof StoreUnavailableError || error instanceof OverloadedError)) throw error;
           await Bun.sleep(STORE_PAUSE_MS);
           continue;
         }
-        if (!this.#isAtEnd || this.#pending.length > 0) continue;
-        if (isFinal(this.#state)) {
-          await this.#finish();
-          return;
-        }
+        onCaughtUp();
+        if (!this.#isFollowed) break;
         this.#wake = new AbortController();
         await watcher.next(limits.safetyPollMs, this.#wake.signal);
         this.#wake = null;
@@ -159,6 +166,7 @@ export class LogHub {
       watcher.close();
       this.#isRunning = false;
       this.#snapshot = null;
+      this.#channel.close();
       onIdle();
     }
   }
@@ -173,23 +181,39 @@ export class LogHub {
     this.#channel.trim();
   }
 
+  /** Those who come before the first look are of one kind: all new, or all near one point. */
+  #beginsNear(from: LogPoint | null): boolean {
+    const [first] = this.#pending;
+    if (first === undefined || from === null || first.from === null) return first?.from === from;
+    return Math.abs(from.place - first.from.place) <= NEAR_CHUNKS;
+  }
+
   async #begin(): Promise<void> {
-    const { job, engine, limits } = this.#options;
-    const places = this.#pending.flatMap(({ from }) =>
-      from !== null && "place" in from ? [from.place] : [],
-    );
-    if (places.length > 0) {
-      // The chunk of that place is read again: a line may begin in it.
-      this.#firstPlace = Math.max(0, Math.min(...places) - 1);
-      await this.#advance(this.#firstPlace);
+    const [first, ...others] = this.#pending.flatMap(({ from }) => (from === null ? [] : [from]));
+    if (first === undefined) {
+      const snapshot = await this.#takeSnapshot();
+      this.#beginAfter(snapshot);
+      await this.#advance(snapshot.next);
       return;
     }
-    const tail = await readTail(engine.read, job.id, limits);
-    this.#assembler = tail.assembler;
-    this.#cursor = tail.next;
-    this.#firstPlace = tail.next;
-    this.#keepSnapshot(tail.lines);
-    await this.#advance(tail.next);
+    const start = others.reduce(earlier, first);
+    const { attempt, seq } = decodePlace(start.place);
+    this.#assembler = new LineAssembler();
+    this.#startAt(start);
+    await this.#advance(encodePlace({ attempt, seq: Math.max(0, seq - 1 - CHUNKS_BEFORE) }));
+  }
+
+  #beginAfter({ assembler, next, point }: LogSnapshot): void {
+    this.#assembler = assembler;
+    this.#cursor = next;
+    this.#startAt(point);
+  }
+
+  #startAt(point: LogPoint): void {
+    const { place, index } = point;
+    this.#start = { place, index };
+    this.#last = this.#start;
+    this.#channel.startAt(this.#seqOf(point));
   }
 
   async #advance(cursor: number): Promise<void> {
@@ -198,89 +222,99 @@ export class LogHub {
     this.#publish(this.#assembler.push(page.items));
     this.#cursor = page.next;
     this.#isAtEnd = page.isEnd;
+    if (page.isEnd) this.#isNear = true;
     this.#state = page.state;
     this.#channel.flush();
   }
 
   #publish(lines: readonly LogLine[]): void {
-    for (const line of lines) {
-      const data = { line: line.line, timestamp: line.timestamp };
-      this.#channel.publish("log", this.#options.clock(), data, line);
+    for (const entry of lines) {
+      // It was read again for what may have begun before it.
+      if (!isAfter(entry, this.#start)) continue;
+      const { place, index, line, timestamp } = entry;
+      this.#channel.publish("log", this.#options.clock(), { line, timestamp }, entry, this.#seqOf(entry));
+      this.#last = { place, index };
     }
   }
 
-  /** Says whether everything after that point of the log is kept, or still to come. */
-  #covers({ place, index }: LogPoint): boolean {
-    if (this.#cursor === null || place >= this.#cursor) return true;
-    if (this.#channel.isWhole) return place > this.#firstPlace;
-    const oldest = this.#channel.messages[0]?.data;
-    if (oldest === undefined || !("place" in oldest)) return false;
-    return place > oldest.place || (place === oldest.place && index >= oldest.index);
+  #seqOf(point: LogPoint): number {
+    return seqOf(this.job.id, point);
   }
 
-  /** Lets those in who wait: from what is kept, or with the last lines. */
+  /** Says whether every line after that point is kept, or still to come. */
+  #hasAllAfter(point: LogPoint): boolean {
+    return !isAfter(this.#start, point) && this.#seqOf(point) >= this.#channel.floor;
+  }
+
+  /** Lets those in who wait: with what follows the point that they know, or with the last lines. */
   async #admit(): Promise<void> {
-    if (this.#pending.some(({ from }) => this.#isAhead(from))) await this.#advance(this.#cursor ?? 0);
-    const fresh = this.#pending.splice(0).filter((follower) => !this.#goOn(follower));
-    if (fresh.length === 0) return;
-    try {
-      const { seq, text, lines } = await this.#currentSnapshot();
-      for (const follower of fresh) {
-        follower.begin(text, lines);
-        this.#channel.join(follower, seq);
-      }
-    } catch (error) {
-      this.#pending.unshift(...fresh);
-      throw error;
+    const guests = new Set(this.#pending);
+    // What they know may have been written after the last look.
+    const isAhead = ({ from }: LogGuest) => from !== null && from.place > (this.#cursor ?? 0);
+    if (this.#pending.some(isAhead)) await this.#advance(this.#cursor ?? 0);
+    const isNew = ({ from }: LogGuest) => from === null;
+    const snapshot = this.#pending.some(isNew) ? await this.#currentSnapshot() : null;
+    // Some may have left meanwhile, and others have come, whose turn is the next time.
+    const here = this.#pending.filter((guest) => guests.has(guest));
+    this.#pending = this.#pending.filter((guest) => !guests.has(guest));
+    for (const guest of here) {
+      if (guest.from !== null) this.#goOn(guest.follower, guest.from);
+      else if (snapshot !== null) this.#beginWith(guest, snapshot);
     }
   }
 
-  /** Lets a follower go on where it was; false when it is to begin anew. */
-  #goOn(follower: LogFollower): boolean {
-    const { from } = follower;
-    if (from === null) return false;
-    if ("seq" in from) {
-      if (!this.#channel.has(from.seq)) return false;
-      this.#channel.join(follower, from.seq);
-      return true;
+  #goOn(follower: LogFollower, from: LogPoint): void {
+    const aheadBy = from.place - (this.#cursor ?? 0);
+    if (this.#isAtEnd && (aheadBy > 0 || this.#isToldAllAt(from))) {
+      // The point is none of this log, but of another job's of this name, which was deleted; or one has heard the end,
+      // and asks whether the job runs anew.
+      this.#pending.push({ follower, from: null });
+    } else if (!this.#hasAllAfter(from) || aheadBy > NEAR_CHUNKS) {
+      if (aheadBy > NEAR_CHUNKS) this.#isNear = false;
+      this.#options.onLate({ follower, from });
+    } else if (aheadBy > 0) {
+      this.#pending.push({ follower, from });
+    } else {
+      this.#channel.joinAfter(follower, ({ data }) => "place" in data && !isAfter(data, from));
     }
-    // A point that this log never had: of another job of this name, which was deleted.
-    if (this.#isAtEnd && this.#isAhead(from)) return false;
-    if (this.#covers(from)) this.#channel.join(follower, this.#channel.head - this.#channel.messages.length);
-    else this.#options.onLate(follower);
-    return true;
   }
 
-  #isAhead(from: LogFollower["from"]): boolean {
-    return from !== null && "place" in from && from.place > (this.#cursor ?? 0);
+  /** Says whether one who knows that point has heard the end of the job, too. */
+  #isToldAllAt(from: LogPoint): boolean {
+    const { end } = this.#assembler;
+    return isFinal(this.#state) && isAfter(from, end.place > 0 ? end : this.#last);
   }
 
-  async #currentSnapshot() {
-    if (this.#snapshot !== null && this.#snapshot.seq === this.#channel.head) return this.#snapshot;
-    return this.#keepSnapshot(this.#isAtEnd ? await this.#storedLines() : this.#keptLines());
+  #beginWith(guest: LogGuest, { text, lines, point, next }: LogSnapshot): void {
+    const isFar = !this.#isAtEnd && next > (this.#cursor ?? 0);
+    // The followers here are slow, and would hold up who comes.
+    if (isFar) this.#isNear = false;
+    if (isFar || !this.#hasAllAfter(point)) {
+      this.#options.onLate(guest);
+      return;
+    }
+    guest.follower.begin(text, lines);
+    this.#channel.joinAfter(guest.follower, ({ data }) => "place" in data && !isAfter(data, point));
   }
 
-  /** The last lines as the store has them, up to where the followers are. */
-  async #storedLines(): Promise<readonly LogLine[]> {
-    const { job, engine, limits } = this.#options;
-    const { lines } = await readTail(engine.read, job.id, limits);
-    return lines.filter(({ place }) => place <= (this.#cursor ?? 0));
+  /** The last lines, and what followed them is here: where they are more than a page ahead this is far behind. */
+  async #currentSnapshot(): Promise<LogSnapshot> {
+    const made = this.#snapshot;
+    // What came before its readers did belongs to it.
+    if (made !== null) await this.#advance(this.#cursor ?? 0);
+    if (made !== null && !isAfter(this.#last, made.point)) return made;
+    const snapshot = await this.#takeSnapshot();
+    const cursor = this.#cursor ?? 0;
+    // It began at a point that the log never had, or after the end of the job.
+    const isBeyond = snapshot.next < cursor || isAfter(this.#start, snapshot.point);
+    if (isBeyond && this.#channel.size === 0) this.#beginAfter(snapshot);
+    else if (snapshot.next > cursor) await this.#advance(cursor);
+    return snapshot;
   }
 
-  /** In the midst of a log that grows fast its end is far ahead; what went out last is here. */
-  #keptLines(): readonly LogLine[] {
-    const { snapshotLines } = this.#options.limits;
-    return this.#channel.messages
-      .slice(-snapshotLines)
-      .flatMap(({ data }) => ("place" in data ? [data] : []));
-  }
-
-  #keepSnapshot(lines: readonly LogLine[]) {
-    const { job, clock } = this.#options;
-    const logs = lines.map(({ line, timestamp }) => ({ line, timestamp }));
-    const seq = this.#channel.head;
-    const text = messageText("snapshot", seq, clock(), { jobId: job.key, logs });
-    const snapshot = { seq, text, lines };
+  async #takeSnapshot(): Promise<LogSnapshot> {
+    const { job, engine, limits, clock } = this.#options;
+    const snapshot = await takeSnapshot(engine.read, job, limits, clock);
     this.#snapshot = snapshot;
     setTimeout(() => {
       if (this.#snapshot === snapshot) this.#snapshot = null;
@@ -288,34 +322,34 @@ export class LogHub {
     return snapshot;
   }
 
-  /** The job is final and its log was read to the end. */
+  /** The job is final and its log was read to the end; unless it was started again meanwhile, all is told. */
   async #finish(): Promise<void> {
-    const { views, clock } = this.#options;
+    const { job, engine, views, clock, onLate } = this.#options;
+    const { attempt } = await engine.read.job(job.id);
+    await this.#advance(this.#cursor ?? 0);
+    if (!this.#isAtEnd || !isFinal(this.#state)) return;
     this.#publish(this.#assembler.rest());
+    // After all lines so far, and before those of a later attempt, also where the last attempt wrote none.
+    const begin = { place: encodePlace({ attempt, seq: 0 }), index: 0 };
+    const { place, index } = isAfter(begin, this.#last) ? begin : this.#last;
     const status = views.status(this.#state);
-    this.#channel.publish("end", clock(), { status }, { status });
+    const seq = this.#seqOf({ place, index: index + 1 });
+    this.#channel.publish("end", clock(), { status }, { status }, seq);
     this.#isOver = true;
     this.#channel.flush();
-    await this.#replay();
-    this.#channel.trim();
-  }
-
-  /** The log has ended; those who come back get the rest of it. */
-  async #replay(): Promise<void> {
-    for (const follower of this.#pending.splice(0)) this.#goOnAtEnd(follower);
+    for (const guest of this.#pending.splice(0)) onLate(guest);
     await this.#channel.endWhenTaken(CLOSE.normal, "the job has ended");
-  }
-
-  #goOnAtEnd(follower: LogFollower): void {
-    const { from } = follower;
-    if (this.canResume(follower) && from !== null && "seq" in from) this.#channel.join(follower, from.seq);
-    else this.#options.onLate(follower);
   }
 
   #endAll(code: number, reason: string): void {
     this.#channel.endAll(code, reason);
-    for (const follower of this.#pending.splice(0)) follower.end(code, reason);
+    for (const { follower } of this.#pending.splice(0)) follower.end(code, reason);
   }
+}
+
+/** What a follower knows by the number that it came with; null where it tells nothing of this job. */
+export function knownBy({ from }: LogFollower, job: Pick<Job, "id">): LogPoint | null {
+  return from !== null && "seq" in from ? pointOf(job.id, from.seq) : from;
 }
 
 function isFinal(state: JobState): boolean {

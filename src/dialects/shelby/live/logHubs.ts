@@ -1,4 +1,7 @@
-/** The logs that are followed: one hub for each job, made for its first follower. */
+/**
+ * The logs that are followed. Those who are near the end of a log, or near each other, share a hub; who is far behind
+ * reads for itself, and joins the others when it has caught up.
+ */
 import type { Job } from "../../../domain/job.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { JobWatch } from "../../jobWatch.ts";
@@ -6,7 +9,7 @@ import { CLOSE } from "../../socket.ts";
 import type { KeptBytes } from "./keptBytes.ts";
 import type { LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
-import { type LogFollower, LogHub } from "./logHub.ts";
+import { knownBy, type LogFollower, type LogGuest, LogHub } from "./logHub.ts";
 
 export interface LogHubsOptions {
   readonly engine: Pick<Engine, "read" | "subscribe">;
@@ -17,78 +20,108 @@ export interface LogHubsOptions {
   readonly onFault: (error: unknown) => void;
 }
 
+/** Where a follower is. */
+interface Home {
+  readonly follower: LogFollower;
+  hub: LogHub;
+  /** How often it went from one hub to another. */
+  moves: number;
+}
+
+/** A follower that no hub could serve after so many moves is told to come back. */
+const MAX_MOVES = 4;
+
 export class LogHubs {
   readonly #options: LogHubsOptions;
   readonly #watch: JobWatch;
-  readonly #hubs = new Map<string, LogHub>();
+  /** By the job's key, the oldest first. */
+  readonly #hubs = new Map<string, LogHub[]>();
+  readonly #homes = new WeakMap<object, Home>();
 
   constructor(options: LogHubsOptions) {
     this.#options = options;
     this.#watch = new JobWatch(options.engine);
   }
 
-  /** Logs that are followed, or were a moment ago. */
+  /** How many hubs there are: one for each log that is followed, and more for those who are far behind. */
   get size(): number {
-    return this.#hubs.size;
+    let sum = 0;
+    for (const hubs of this.#hubs.values()) sum += hubs.length;
+    return sum;
   }
 
   /**
    * Adds a follower.
    *
-   * @returns the way to leave
+   * @returns the way to leave, wherever it is by then
    * @throws NotFoundError when there is no such job
    */
   async join(jobId: string, follower: LogFollower): Promise<() => void> {
-    let hub = this.#usable(jobId, follower);
-    if (hub === null) {
-      const job = await this.#options.views.findJob(jobId);
-      // It was asked for under another id than its own, which may get a job of its own.
-      if (job.key !== jobId) return this.join(job.key, follower);
-      // Of many who come at once the first makes the hub.
-      hub = this.#usable(jobId, follower) ?? this.#make(jobId, job);
-    }
-    hub.join(follower);
-    return () => hub.leave(follower);
+    const job = this.#hubs.get(jobId)?.[0]?.job ?? (await this.#options.views.findJob(jobId));
+    // It was asked for under another id than its own, which may get a job of its own.
+    if (job.key !== jobId) return this.join(job.key, follower);
+    const guest = { follower, from: knownBy(follower, job) };
+    const hub = this.#hubFor(job, guest);
+    this.#homes.set(follower, { follower, hub, moves: 0 });
+    hub.join(guest);
+    return () => {
+      this.#homes.get(follower)?.hub.leave(follower);
+      this.#homes.delete(follower);
+    };
   }
 
-  /** A hub that stands idle does not know what came meanwhile: it serves only those who go on where they were. */
-  #usable(jobId: string, follower: LogFollower): LogHub | null {
-    const hub = this.#hubs.get(jobId);
-    if (hub === undefined) return null;
-    const isOfUse = hub.isIdle ? hub.canResume(follower) : hub.serves(follower);
-    return isOfUse ? hub : null;
+  /** Of many who come at once the first makes the hub. */
+  #hubFor(job: Job, { from }: LogGuest, left: LogHub | null = null): LogHub {
+    const hubs = this.#hubs.get(job.key) ?? [];
+    return hubs.find((hub) => hub !== left && hub.accepts(from)) ?? this.#make(job);
   }
 
-  #make(jobId: string, job: Job): LogHub {
+  #make(job: Job): LogHub {
     const { engine, views, limits, kept, clock, onFault } = this.#options;
-    const shared = this.#hubs.get(jobId);
-    // One that is being followed stays; who wants what it no longer has reads for itself.
-    const isApart = shared !== undefined && !shared.isIdle && !shared.isOver;
-    const hub = new LogHub({
+    const hub: LogHub = new LogHub({
       ...{ job, engine, watch: this.#watch, views, limits, kept, clock, onFault },
-      onLate: (late) => void this.#rejoin(jobId, late),
-      onIdle: () => (isApart ? hub.close() : this.#linger(jobId, hub)),
+      onLate: (guest) => this.#moveOn(job, guest),
+      onCaughtUp: () => this.#unite(hub),
+      onIdle: () => this.#forget(hub),
     });
-    if (isApart) return hub;
-    // One whose last readers still read closes by itself.
-    if (shared?.isIdle === true) shared.close();
-    this.#hubs.set(jobId, hub);
+    this.#hubs.set(job.key, [...(this.#hubs.get(job.key) ?? []), hub]);
     return hub;
   }
 
-  async #rejoin(jobId: string, follower: LogFollower): Promise<void> {
-    try {
-      await this.join(jobId, follower);
-    } catch {
-      follower.end(CLOSE.notFound, "the job was deleted");
+  /** Its hub could not serve it: another one does, which may be one of its own. */
+  #moveOn(job: Job, guest: LogGuest): void {
+    const home = this.#homes.get(guest.follower);
+    if (home === undefined) return;
+    home.moves++;
+    if (home.moves > MAX_MOVES) {
+      guest.follower.end(CLOSE.unavailable, "the log moves faster than it can be joined; come back later");
+      return;
+    }
+    home.hub = this.#hubFor(job, guest, home.hub);
+    home.hub.join(guest);
+  }
+
+  /** Where two hubs of a log are at the same point one is enough. */
+  #unite(hub: LogHub): void {
+    const hubs = this.#hubs.get(hub.job.key) ?? [];
+    const from = hub.last;
+    const older = hubs.slice(0, hubs.indexOf(hub)).find((other) => other.accepts(from));
+    if (older === undefined) return;
+    // Whoever was sent on before stays, so that nobody goes round in circles.
+    const isMovable = (follower: object) => (this.#homes.get(follower)?.moves ?? MAX_MOVES) < MAX_MOVES / 2;
+    for (const follower of hub.release(isMovable)) {
+      const home = this.#homes.get(follower);
+      if (home === undefined) continue;
+      home.moves++;
+      home.hub = older;
+      older.join({ follower: home.follower, from });
     }
   }
 
-  #linger(jobId: string, hub: LogHub): void {
-    setTimeout(() => {
-      if (!hub.isIdle) return;
-      if (this.#hubs.get(jobId) === hub) this.#hubs.delete(jobId);
-      hub.close();
-    }, this.#options.limits.lingerMs).unref();
+  #forget(hub: LogHub): void {
+    const { key } = hub.job;
+    const others = (this.#hubs.get(key) ?? []).filter((other) => other !== hub);
+    if (others.length === 0) this.#hubs.delete(key);
+    else this.#hubs.set(key, others);
   }
 }

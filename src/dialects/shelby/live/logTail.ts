@@ -87,7 +87,7 @@ async function readLast(
   for await (const page of pagesOf(read, jobId, attempt, tailLines)) {
     for (const { text } of page.items) readBytes += text.length;
     if (readBytes > maxReadBytes) return null;
-    for (const line of assembler.push(page.items)) {
+    for (const line of assembler.push(page.items, page.skippedLines)) {
       lines.push(line);
       bytes += line.line.length;
     }

@@ -1,0 +1,203 @@
+/** The hubs of logs: whom they serve, and when they end. */
+import { expect, spyOn, test } from "bun:test";
+import { type LiveServer, startLive } from "./liveServer.ts";
+
+const numbered = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, n) => `line ${from + n}`);
+
+/** Waits until nobody reads the log any more; throws when somebody goes on. */
+async function untilNobodyReads(reads: { readonly mock: { readonly calls: unknown[] } }): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const before = reads.mock.calls.length;
+    // Longer than a hub waits between two looks.
+    await Bun.sleep(300);
+    if (reads.mock.calls.length === before) return;
+    if (Date.now() > deadline) throw new Error(`still read: ${reads.mock.calls.length} times by now`);
+  }
+}
+
+async function untilReadTwice(reads: { readonly mock: { readonly calls: unknown[] } }): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (reads.mock.calls.length < 2) {
+    if (Date.now() > deadline) throw new Error("not read");
+    await Bun.sleep(5);
+  }
+}
+
+async function serverWithLines(count: number): Promise<LiveServer> {
+  const server = await startLive({ live: { safetyPollMs: 50 } });
+  await server.submit("j");
+  await server.start("j");
+  await server.log("j", ...numbered(0, count));
+  return server;
+}
+
+test.each(["1-0-0", "1-0-1", "1-1-0", "1-3-1", "1-900000-1", "1-4294967299-1", undefined])(
+  "a log is read no more when the event stream that came with the id %p has gone",
+  async (id) => {
+    await using server = await serverWithLines(3);
+    const reads = spyOn(server.engine.read, "log");
+    const abort = new AbortController();
+    const response = await fetch(`${server.url}/api/frontend/stream-logs/j`, {
+      headers: id === undefined ? {} : { "last-event-id": id },
+      signal: abort.signal,
+    });
+    await response.body?.getReader().read();
+    // Until it follows, or goes round in circles.
+    await untilReadTwice(reads);
+    abort.abort();
+    await untilNobodyReads(reads);
+    expect(server.faults).toEqual([]);
+  },
+);
+
+test.each(["", "?after=2", "?after=1", "?after=3147778", "?after=9441282", "?after=9007199254740991"])(
+  "a log is read no more when the WebSocket that came with %p has gone",
+  async (query) => {
+    await using server = await serverWithLines(3);
+    const reads = spyOn(server.engine.read, "log");
+    {
+      using listener = server.listen(`/ws/jobs/j/logs${query}`);
+      await untilReadTwice(reads);
+      listener.socket.terminate();
+      await listener.closed;
+    }
+    await untilNobodyReads(reads);
+    // Gone before it was let in.
+    for (let n = 0; n < 10; n++) {
+      using listener = server.listen(`/ws/jobs/j/logs${query}`);
+      await new Promise((resolve) => listener.socket.addEventListener("open", resolve));
+      listener.socket.terminate();
+    }
+    await untilNobodyReads(reads);
+    expect(server.faults).toEqual([]);
+  },
+);
+
+/** The number in a line such as `line 17`. */
+const numberOf = (line: string | undefined) => Number(line?.split(" ")[1]);
+
+/** Fails unless the lines are numbered without a gap. */
+function expectInOrder(lines: readonly string[]): void {
+  const first = numberOf(lines[0]);
+  expect(lines).toEqual(numbered(first, first + lines.length));
+}
+
+test("whoever comes while a log grows by 1,500 lines at a time begins with the last 1,000, and misses nothing", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  let written = 0;
+  let isDone = false;
+  const writer = (async () => {
+    while (!isDone) {
+      await server.log("j", numbered(written, written + 1_500).join("\n"));
+      written += 1_500;
+    }
+  })();
+  using first = server.listen("/ws/jobs/j/logs");
+  await first.until("some lines", (messages) => messages.length > 1_500);
+  for (let n = 0; n < 20; n++) {
+    const before = written;
+    using listener = server.listen("/ws/jobs/j/logs");
+    const { logs } = (await listener.first("snapshot")).data;
+    expect(logs.length).toBe(1_000);
+    // Not from long ago.
+    expect(numberOf(logs.at(-1)?.line)).toBeGreaterThanOrEqual(before - 1);
+    await listener.until("what follows", (messages) => messages.length > 2_000);
+    expectInOrder(listener.lines);
+    // From the middle of a call's lines, while nobody else needs them any more.
+    const at = listener.messages.at(700);
+    using back = server.listen(`/ws/jobs/j/logs?after=${at?.seq}`);
+    await back.nth("log", 1_000);
+    expect(back.messages[0]?.data.line).toBe(`line ${numberOf(at?.data.line) + 1}`);
+    expectInOrder(back.lines);
+  }
+  isDone = true;
+  await writer;
+  expect(server.faults).toEqual([]);
+});
+
+test("who comes while an event stream catches up from far behind begins with the last lines", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  const total = 30_000;
+  for (let at = 0; at < total; at += 1_000) {
+    const lines = numbered(at, at + 1_000).map((line) => `${line} ${"x".repeat(200)}`);
+    await server.log("j", ...lines);
+  }
+  // It reads what is sent at once, and then no more.
+  const slow = await fetch(`${server.url}/api/frontend/stream-logs/j`, {
+    headers: { "last-event-id": "1-1-1" },
+  });
+  const body = slow.body?.getReader();
+  await body?.read();
+  using listener = server.listen("/ws/jobs/j/logs");
+  const { logs } = (await listener.first("snapshot")).data;
+  expect(logs.map(({ line }) => numberOf(line))).toEqual(
+    Array.from({ length: 1_000 }, (_, at) => total - 1_000 + at),
+  );
+  await server.log("j", "more");
+  await listener.first("log");
+  expect(listener.messages.map(({ type }) => type)).toEqual(["snapshot", "log"]);
+  expect(listener.lines.at(-1)).toBe("more");
+  await body?.cancel();
+  expect(server.faults).toEqual([]);
+});
+
+test("lines of one call that a snapshot begins within have the same numbers and ids as for others", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  using whole = server.listen("/ws/jobs/j/logs");
+  await whole.first("snapshot");
+  await server.log("j", numbered(0, 1_500).join("\n"));
+  await whole.nth("log", 1_500);
+  using listener = server.listen("/ws/jobs/j/logs");
+  expect((await listener.first("snapshot")).seq).toBe(whole.messages.at(-1)?.seq ?? 0);
+  const response = await fetch(`${server.url}/api/frontend/stream-logs/j`);
+  const body = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes('"line 500"')) text += (await body?.read())?.value ?? "";
+  await body?.cancel();
+  expect(/id: (\S+)\ndata: \{"jobId":"j","line":"line 500"/.exec(text)?.[1]).toBe("1-1-501");
+});
+
+test("who heard the end goes on with the next run, whatever the last one wrote", async () => {
+  await using server = await serverWithLines(2);
+  await server.finish("j", "failed");
+  const ends: number[] = [];
+  const endOf = async (query: string) => {
+    using listener = server.listen(`/ws/jobs/j/logs${query}`);
+    const { seq } = await listener.first("end");
+    ends.push(seq);
+    return listener.lines;
+  };
+  expect(await endOf("")).toEqual(["line 0", "line 1"]);
+  // This run writes nothing.
+  await server.engine.retry("j");
+  await server.start("j");
+  await server.finish("j", "failed");
+  expect(await endOf("")).toEqual(["line 0", "line 1"]);
+  await server.engine.retry("j");
+  await server.start("j");
+  const listeners = ends.map((seq) => server.listen(`/ws/jobs/j/logs?after=${seq}`));
+  try {
+    await Promise.all(
+      listeners.map(({ socket }) => new Promise((open) => socket.addEventListener("open", open))),
+    );
+    await server.log("j", "again");
+    for (const listener of listeners) {
+      await listener.first("log");
+      expect(listener.messages.map(({ type, data }) => [type, data.line])).toEqual([["log", "again"]]);
+      expect(listener.messages[0]?.seq).toBeGreaterThan(Math.max(...ends));
+    }
+  } finally {
+    for (const { socket } of listeners) socket.close();
+  }
+  expect([...ends].sort((one, other) => one - other)).toEqual(ends);
+  expect(new Set(ends).size).toBe(2);
+  expect(server.faults).toEqual([]);
+});
