@@ -1,5 +1,9 @@
 /** The hubs of logs: whom they serve, and when they end. */
 import { expect, spyOn, test } from "bun:test";
+import { KeptBytes } from "../../../src/dialects/shelby/live/keptBytes.ts";
+import { DEFAULT_LIVE_LIMITS } from "../../../src/dialects/shelby/live/liveLimits.ts";
+import type { LogFollower } from "../../../src/dialects/shelby/live/logHub.ts";
+import { LogHubs } from "../../../src/dialects/shelby/live/logHubs.ts";
 import { type LiveServer, startLive } from "./liveServer.ts";
 
 const numbered = (from: number, to: number) =>
@@ -200,4 +204,81 @@ test("who heard the end goes on with the next run, whatever the last one wrote",
   expect([...ends].sort((one, other) => one - other)).toEqual(ends);
   expect(new Set(ends).size).toBe(2);
   expect(server.faults).toEqual([]);
+});
+
+test("who has caught up from far behind shares the others' hub, and leaves it when it goes", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  for (let at = 0; at < 30_000; at += 1_000) await server.log("j", ...numbered(at, at + 1_000));
+  const hubs = new LogHubs({
+    engine: server.engine,
+    views: { findJob: (id) => server.engine.read.job(id), status: (state) => state },
+    limits: { ...DEFAULT_LIVE_LIMITS, safetyPollMs: 50 },
+    kept: new KeptBytes(1_000_000),
+    clock: Date.now,
+    onFault: (error) => {
+      throw error;
+    },
+  });
+  const lines: string[][] = [];
+  const followFrom = (from: LogFollower["from"]) => {
+    const heard: string[] = [];
+    lines.push(heard);
+    const follower: LogFollower = {
+      from,
+      onRoom: null,
+      begin: (_text, first) => void heard.push(...first.map(({ line }) => line)),
+      take: (messages, at) => {
+        for (const { data } of messages.slice(at)) heard.push("line" in data ? data.line : data.status);
+        return messages.length - at;
+      },
+      end: () => {},
+    };
+    return hubs.join("j", follower);
+  };
+  const until = async (what: string, isSo: () => boolean) => {
+    const deadline = Date.now() + 10_000;
+    while (!isSo()) {
+      if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+      await Bun.sleep(5);
+    }
+  };
+  const leaves = [await followFrom(null), await followFrom({ place: 10, index: 1 })];
+  expect(hubs.size).toBe(2);
+  await until("it has caught up", () => lines[1]?.length === 29_990);
+  await until("one hub", () => hubs.size === 1);
+  await server.log("j", "line 30000");
+  await until("the new line", () => lines.every((heard) => heard.at(-1) === "line 30000"));
+  expect(lines[0]).toEqual(numbered(29_000, 30_001));
+  expect(lines[1]).toEqual(numbered(10, 30_001));
+  for (const leave of leaves) leave();
+  await until("none", () => hubs.size === 0);
+});
+
+test("beginnings of lines on two streams that nothing follows reach event streams too, once", async () => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  const { id, attempt } = await server.engine.read.job("j");
+  const chunk = (seq: number, stream: "stdout" | "stderr", text: string) => ({
+    ...{ id, attempt, seq, time: Date.now(), stream, text },
+  });
+  const response = await fetch(`${server.url}/api/frontend/stream-logs/j`);
+  await server.engine.appendLog({
+    workerId: "node-1",
+    chunks: [chunk(1, "stderr", "one\nwarn"), chunk(2, "stdout", "two\nres"), chunk(3, "stdout", "t")],
+  });
+  await server.finish("j");
+  const linesOf = (text: string) => [...text.matchAll(/"line":"(.*?)"/g)].map(([, line]) => line);
+  const text = await response.text();
+  expect(linesOf(text)).toEqual(["one", "two", "warn", "rest"]);
+  // From each of them on, what followed comes again as it was.
+  const ids = [...text.matchAll(/^id: (1-\d+-\d+)$/gm)].map(([, eventId = ""]) => eventId);
+  for (const [at, eventId] of ids.entries()) {
+    const again = await fetch(`${server.url}/api/frontend/stream-logs/j`, {
+      headers: { "last-event-id": eventId },
+    });
+    expect(linesOf(await again.text())).toEqual(["one", "two", "warn", "rest"].slice(at + 1));
+  }
 });

@@ -40,6 +40,68 @@ test("a log that is written through two servers is followed at both, whole and i
   expect([...here.faults, ...there.faults]).toEqual([]);
 });
 
+test("who goes from server to server while several write hears every line once and in order", async () => {
+  const storeUrl = await cluster.newDatabase();
+  const live = { maxKeptMessages: 50, snapshotLines: 40 };
+  await using here = await startLive({ storeUrl, live });
+  await using there = await startLive({ storeUrl, live });
+  const servers = [here, there];
+  await here.submit("j");
+  await here.start("j");
+  const total = 300;
+  let isWritten = false;
+  const writing = Promise.all(
+    servers.map(async (server, writer) => {
+      for (let n = 0; n < total; n++) {
+        // Some calls bring several lines.
+        const lines = Array.from({ length: (n % 7) + 1 }, (_, part) => `${writer} ${n} ${part}`);
+        await server.log("j", lines.join("\n"));
+      }
+    }),
+  ).then(() => {
+    isWritten = true;
+  });
+  /** The lines from the first snapshot on. */
+  const follow = async (reader: number): Promise<readonly string[]> => {
+    const lines: string[] = [];
+    let after: number | null = null;
+    for (let round = reader; ; round++) {
+      const server = servers[round % 2] ?? here;
+      using listener = server.listen(`/ws/jobs/j/logs${after === null ? "" : `?after=${after}`}`);
+      const isOver = () => listener.messages.at(-1)?.type === "end";
+      const wanted = 1 + ((round * 37) % 150);
+      await listener.until("more", (all) => isOver() || all.length >= wanted || isWritten);
+      if (isWritten) await listener.closed;
+      const heard = listener.messages.slice();
+      expect(heard.findIndex(({ type }) => type === "snapshot")).toBe(after === null ? 0 : -1);
+      for (const { seq, type, data } of heard) {
+        expect(seq).toBeGreaterThan(after ?? 0);
+        after = seq;
+        if (type === "snapshot") lines.push(...data.logs.map(({ line }) => line));
+        if (type === "log") lines.push(data.line);
+        if (type === "end") return lines;
+      }
+      listener.socket.terminate();
+    }
+  };
+  const readers = Array.from({ length: 8 }, (_, reader) => follow(reader));
+  await writing;
+  await there.finish("j");
+  const whole = await fetch(`${here.url}/api/frontend/stream-logs/j`, {
+    headers: { "last-event-id": "1-0-0" },
+  });
+  const all = [...(await whole.text()).matchAll(/"line":"(.*?)"/g)].map(([, line = ""]) => line);
+  for (const lines of await Promise.all(readers)) expect(lines).toEqual(all.slice(-lines.length));
+  for (const writer of [0, 1]) {
+    const own = all.filter((line) => line.startsWith(`${writer} `));
+    const written = Array.from({ length: total }, (_, n) =>
+      Array.from({ length: (n % 7) + 1 }, (_, part) => `${writer} ${n} ${part}`),
+    );
+    expect(own).toEqual(written.flat());
+  }
+  expect([...here.faults, ...there.faults]).toEqual([]);
+});
+
 test("jobs and nodes that change at one server are told at the other", async () => {
   const storeUrl = await cluster.newDatabase();
   await using here = await startLive({ storeUrl, live: { dashboardPauseMs: 100 } });
