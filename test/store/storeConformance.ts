@@ -614,6 +614,10 @@ export function describeStore(name: string, open: () => Promise<OpenStore>): voi
         expect(await texts({ maxBytes: 8 })).toEqual(["aaaa", "bbbb"]);
         expect(await texts({ maxBytes: 1 })).toEqual(["aaaa"]);
         expect((await opened.reads.logChunks(1, { ...all, maxBytes: 8 })).isEnd).toBe(false);
+        // Readers may ask for what follows a place that no chunk ever had.
+        expect(await texts({ after: { attempt: 1, seq: 2 ** 32 - 1 } })).toEqual(
+          await texts({ after: { attempt: 1, seq: 2 ** 31 - 1 } }),
+        );
       });
 
       test("tell where their last lines begin, across chunks", async () => {

@@ -314,7 +314,7 @@ export class PostgresReads implements StoreReads {
       [
         jobId,
         query.after.attempt,
-        query.after.seq,
+        Math.min(query.after.seq, MAX_INT),
         query.fromAttempt,
         Math.min(query.toAttempt, MAX_INT),
         query.stream === null ? null : streamCode.encode(query.stream),
