@@ -13,6 +13,7 @@
  */
 import type { z } from "zod";
 import { issuesOf } from "./issues.ts";
+import type { LiveStream } from "./liveStream.ts";
 import { readParameters, type TextParameters } from "./parameters.ts";
 import { InvalidRequestError, MalformedBodyError } from "./requestErrors.ts";
 
@@ -33,7 +34,7 @@ export type Role = KeyRole | "anonymous";
  */
 export type Access = "open" | "write" | KeyRole;
 
-/** A request that lasts: a long poll or a stream. */
+/** A request that takes a while: a long poll, or an answer of many pages. */
 export interface LiveRequest {
   /** Aborted when the client goes away or the server closes. */
   readonly signal: AbortSignal;
@@ -80,11 +81,12 @@ export interface Call {
   /** Enters the request among those that the server ends when it closes. */
   live(): LiveRequest;
   /**
-   * The same for an answer that is a stream for as long as its reader follows: counted with the WebSockets.
+   * The same for an answer that goes on for as long as its reader follows: counted with the WebSockets. Its `body`
+   * is to be the answer's.
    *
    * @throws OverloadedError when there is no room for one more
    */
-  stream(): LiveRequest;
+  stream(): LiveStream;
 }
 
 /** A request that fits the route's schemas. */

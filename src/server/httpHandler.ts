@@ -1,6 +1,7 @@
 /** From a request to an answer: find the route, let it check and answer, word what went wrong. */
 import type { Logger } from "pino";
 import type { Dialect } from "../dialects/dialect.ts";
+import type { LiveStream } from "../dialects/liveStream.ts";
 import { isRequestError, MethodNotAllowedError, PathNotFoundError } from "../dialects/requestErrors.ts";
 import type { Access, BodyOptions, Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
 import { isDomainError } from "../domain/errors.ts";
@@ -16,6 +17,12 @@ import type { Router, Target } from "./router.ts";
 import { RouteTimes } from "./routeTimes.ts";
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
+
+/** What a server knows of the connections of its requests, and does to them. */
+export interface Connections extends AddressSource {
+  /** Closes it when nothing moves on it for so long. */
+  timeout(request: Request, seconds: number): void;
+}
 
 export interface HttpHandlerOptions {
   readonly router: Router;
@@ -51,23 +58,23 @@ export class HttpHandler {
   }
 
   /** Answers one request; never rejects. */
-  readonly handle = (request: Request, addresses: AddressSource): Promise<Response> =>
+  readonly handle = (request: Request, connections: Connections): Promise<Response> =>
     this.#cors?.concerns(request)
-      ? this.#answerPage(request, addresses, this.#cors)
-      : this.#answer(request, addresses);
+      ? this.#answerPage(request, connections, this.#cors)
+      : this.#answer(request, connections);
 
-  async #answerPage(request: Request, addresses: AddressSource, cors: Cors): Promise<Response> {
+  async #answerPage(request: Request, connections: Connections, cors: Cors): Promise<Response> {
     const preflight = request.method === "OPTIONS" ? cors.preflight(request) : null;
     if (preflight !== null) {
       this.#refusedSites.note(request, cors);
       return preflight;
     }
-    const response = await this.#answer(request, addresses);
+    const response = await this.#answer(request, connections);
     cors.sign(request, response);
     return response;
   }
 
-  async #answer(request: Request, addresses: AddressSource): Promise<Response> {
+  async #answer(request: Request, connections: Connections): Promise<Response> {
     const startedAt = performance.now();
     const { method, url } = request;
     const pathAt = url.indexOf("/", 8);
@@ -83,7 +90,7 @@ export class HttpHandler {
     try {
       const call = new HttpCall(
         request,
-        addresses,
+        connections,
         path,
         search,
         this.#limits,
@@ -102,7 +109,7 @@ export class HttpHandler {
       if (this.#gate.isClosed) {
         call.access = target?.access ?? "read";
         call.urlToken = urlToken;
-        const admitted = this.#gate.admit(request, call.access, addresses, urlToken);
+        const admitted = this.#gate.admit(request, call.access, connections, urlToken);
         if (typeof admitted === "string") call.role = admitted;
         else ({ role: call.role, caller: call.tokenHolder } = await admitted);
       }
@@ -141,7 +148,7 @@ class HttpCall implements Call {
   access: Access = "read";
   urlToken: string | null = null;
   params: Readonly<Record<string, string>> = NO_PARAMS;
-  readonly #addresses: AddressSource;
+  readonly #connections: Connections;
   readonly #limits: ServerLimits;
   readonly #live: LiveRequests;
   readonly #cors: Cors | null;
@@ -149,7 +156,7 @@ class HttpCall implements Call {
 
   constructor(
     request: Request,
-    addresses: AddressSource,
+    connections: Connections,
     path: string,
     search: string,
     limits: ServerLimits,
@@ -158,7 +165,7 @@ class HttpCall implements Call {
     gate: Gate,
   ) {
     this.request = request;
-    this.#addresses = addresses;
+    this.#connections = connections;
     this.path = path;
     this.search = search;
     this.#limits = limits;
@@ -175,7 +182,7 @@ class HttpCall implements Call {
   }
 
   caller(): string {
-    return this.tokenHolder ?? this.#gate.callerOf(this.request, this.#addresses);
+    return this.tokenHolder ?? this.#gate.callerOf(this.request, this.#connections);
   }
 
   readJson(options?: BodyOptions): Promise<JsonBody> {
@@ -186,9 +193,11 @@ class HttpCall implements Call {
     return this.#live.enter(this.request);
   }
 
-  stream(): LiveRequest {
+  stream(): LiveStream {
     const { request, access, role, urlToken } = this;
-    return this.#live.enterStream(request, this.#gate.lasting(request, access, role, urlToken));
+    // A second is the least there is.
+    const cut = () => this.#connections.timeout(request, 1);
+    return this.#live.enterStream(request, this.#gate.lasting(request, access, role, urlToken), cut);
   }
 }
 

@@ -135,8 +135,8 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
   }
 
   const router = new Router(dialects);
-  const streams = new OpenStreams(limits.maxOpenSockets);
-  const live = new LiveRequests(streams, limits.socketCheckMs);
+  const streams = new OpenStreams(limits.maxOpenSockets, limits.maxAllSocketBufferBytes);
+  const live = new LiveRequests(streams, limits);
   const gate = new Gate(keys, tokens, limiter);
   const handler = new HttpHandler({ router, limits, live, logger, gate, cors });
   const sockets = new Sockets({ dialects, limits, gate, cors, logger, streams });

@@ -152,6 +152,40 @@ test("a silent stream carries comments, and its end leaves nobody listening", as
   await untilTrue(() => server.engine.listeners() === 0);
 });
 
+test("long chunks are followed whole, in whatever characters", async () => {
+  const log = new GrowingLog();
+  const texts = ["x", "\u{1f600}", '"\\\n', "\u2028"].map((piece) => piece.repeat(100_000));
+  for (const text of texts) log.add(text);
+  log.state = "succeeded";
+  await using server = await startTestServer({ read: log });
+  const follow = async (accept: string) => {
+    const response = await fetch(`${server.url}/v1/jobs/1/log?follow=true`, { headers: { accept } });
+    return await response.text();
+  };
+  expect(await follow("text/plain")).toBe(texts.join(""));
+  const events = (await follow("text/event-stream")).split("\n\n").slice(1, -2);
+  expect(events).toEqual(
+    texts.map((text, at) => {
+      const data = { seq: at + 1, time: "1970-01-01T00:00:00.000Z", stream: "stdout", text };
+      return `id: ${at + 1}\ndata: ${JSON.stringify(data)}`;
+    }),
+  );
+});
+
+test("a page over what all readers may hold together ends an event stream with the reason, and breaks text off", async () => {
+  const log = new GrowingLog();
+  log.add("short");
+  log.add("x".repeat(200_000));
+  await using server = await startTestServer({ read: log }, { limits: { maxAllSocketBufferBytes: 100_000 } });
+  const follow = async (accept: string) =>
+    (await fetch(`${server.url}/v1/jobs/1/log?follow=true`, { headers: { accept } })).text();
+  const events = await follow("text/event-stream");
+  expect(events).toContain('"text":"short"');
+  expect(events).toEndWith(": the server holds too much for readers that do not read; come back later\n\n");
+  await expect(follow("text/plain")).rejects.toThrow("closed unexpectedly");
+  expect(server.errors).toEqual([]);
+});
+
 test("a slow reader costs a few pages, not the log", async () => {
   const log = new GrowingLog();
   const page = "x".repeat(256 * 1024);

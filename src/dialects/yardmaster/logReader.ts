@@ -3,6 +3,7 @@ import { NotFoundError } from "../../domain/errors.ts";
 import type { JobState } from "../../domain/job.ts";
 import type { Engine, LogFilter, LogPage } from "../../engine/engine.ts";
 import type { JobWatch } from "../jobWatch.ts";
+import type { Turns } from "../turns.ts";
 
 /** One step of following: a page with news, or nothing for a while. */
 export type LogStep = LogPage | "silence";
@@ -21,13 +22,19 @@ export async function* logToEnd(engine: Engine, jobId: number, filter: LogFilter
   }
 }
 
+/** Pages of followed logs that are read at a time: what many want at once would wait in memory while one takes it. */
+export const FOLLOWED_READS = 8;
+
 /**
  * The pages of a log until the job is final and all was read. Ends early when the signal is aborted or the
  * job is deleted.
+ *
+ * @param turns shared by all who follow a log of this server
  */
 export async function* followLog(
   engine: Engine,
   watch: JobWatch,
+  turns: Turns,
   jobId: number,
   filter: LogFilter,
   limits: { readonly keepAliveMs: number; readonly safetyPollMs: number },
@@ -38,7 +45,8 @@ export async function* followLog(
     let next = filter;
     let sinceWordMs = 0;
     while (!signal.aborted) {
-      const page = await engine.read.log(jobId, next);
+      const from = next;
+      const page = await turns.take(() => engine.read.log(jobId, from));
       if (page.items.length > 0) {
         yield page;
         sinceWordMs = 0;

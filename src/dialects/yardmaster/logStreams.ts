@@ -1,53 +1,154 @@
 /** A log's pages as the body of an answer: plain text, or Server-Sent Events. */
-import { NotFoundError } from "../../domain/errors.ts";
-import type { Engine } from "../../engine/engine.ts";
+import { NotFoundError, OverloadedError } from "../../domain/errors.ts";
+import type { LogChunk } from "../../domain/job.ts";
+import type { Engine, LogPage } from "../../engine/engine.ts";
+import { type HeldForReaders, HOLDS_TOO_MUCH, type LiveStream } from "../liveStream.ts";
 import type { LiveRequest } from "../route.ts";
+import { jsonPiecesOf, PIECE_CHARACTERS, piecesOf } from "../textPieces.ts";
 import type { LogStep } from "./logReader.ts";
 import { chunkToWire } from "./wire.ts";
 
 type Pages = (signal: AbortSignal) => AsyncGenerator<LogStep>;
 
-/** The text of the chunks, one after the other. */
-export function logTexts(pages: Pages, live: LiveRequest): ReadableStream<Uint8Array> {
-  return pulled(texts(pages(live.signal)), live);
+/** Longer pages wait for a reader only while all readers together hold less than the server's bound. */
+const SMALL_PAGE_CHARACTERS = 64 * 1024;
+const RETRY_AFTER_MS = 5_000;
+
+/** The text of the chunks, one after the other, to the end of the log as it is. */
+export function logTexts(
+  pages: () => AsyncGenerator<LogPage>,
+  live: LiveRequest,
+): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  const pieces = wholeTexts(pages());
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const piece = await pieces.next();
+          if (piece.done !== true) {
+            controller.enqueue(encoder.encode(piece.value));
+            return;
+          }
+          live.done();
+          controller.close();
+        } catch (error) {
+          live.done();
+          controller.error(error);
+        }
+      },
+      async cancel() {
+        live.abort();
+        await pieces.return(undefined);
+      },
+    },
+    // Asks for the next piece when the last one was taken: nothing piles up.
+    { highWaterMark: 0 },
+  );
+}
+
+/** The same for as long as the job is not final. Broken off when it ends for any other reason. */
+export function followedTexts(pages: Pages, stream: LiveStream): ReadableStream<Uint8Array> {
+  return bodyOf(textsAsTheyCome(pages, stream), stream);
 }
 
 /**
  * One event per chunk: `id` is its seq, `data` the chunk as JSON; the event `end` with state and exit code
  * when the job is final (both null when it was deleted meanwhile).
  */
-export function logEvents(
+export function followedEvents(
   engine: Engine,
   jobId: number,
   pages: Pages,
-  live: LiveRequest,
+  stream: LiveStream,
 ): ReadableStream<Uint8Array> {
-  return pulled(events(engine, jobId, pages(live.signal), live.signal), live);
+  return bodyOf(events(engine, jobId, pages, stream), stream);
 }
 
-async function* texts(pages: AsyncGenerator<LogStep>): AsyncGenerator<string> {
-  for await (const page of pages) {
-    if (page !== "silence") yield page.items.map((chunk) => chunk.text).join("");
+async function* wholeTexts(pages: AsyncGenerator<LogPage>): AsyncGenerator<string> {
+  for await (const page of pages) yield* piecesOf(textOf(page));
+}
+
+async function* textsAsTheyCome(pages: Pages, stream: LiveStream): AsyncGenerator<string> {
+  for await (const page of pages(stream.signal)) {
+    if (page === "silence") continue;
+    const release = holdPage(page, stream.held);
+    if (release === null) {
+      stream.drop(HOLDS_TOO_MUCH);
+      break;
+    }
+    try {
+      yield* piecesOf(textOf(page));
+    } finally {
+      release();
+    }
   }
+  // Text has no word for its end: a clean one would look like that of the log.
+  if (stream.signal.aborted) throw new OverloadedError(String(stream.signal.reason), RETRY_AFTER_MS);
 }
 
 async function* events(
   engine: Engine,
   jobId: number,
-  pages: AsyncGenerator<LogStep>,
-  signal: AbortSignal,
+  pages: Pages,
+  stream: LiveStream,
 ): AsyncGenerator<string> {
   // Makes the headers travel at once, so that a reader knows that it is connected before the first line.
   yield ": following\n\n";
-  for await (const page of pages) {
-    yield page === "silence" ? ": still here\n\n" : page.items.map(eventOf).join("");
+  for await (const page of pages(stream.signal)) {
+    if (page === "silence") {
+      yield ": still here\n\n";
+      continue;
+    }
+    const release = holdPage(page, stream.held);
+    if (release === null) {
+      stream.drop(HOLDS_TOO_MUCH);
+      break;
+    }
+    try {
+      yield* eventPieces(page);
+    } finally {
+      release();
+    }
   }
-  if (signal.aborted) return;
+  if (stream.signal.aborted) {
+    yield `: ${stream.signal.reason}\n\n`;
+    return;
+  }
   yield `event: end\ndata: ${JSON.stringify(await endOf(engine, jobId))}\n\n`;
 }
 
-function eventOf(chunk: Parameters<typeof chunkToWire>[0]): string {
-  return `id: ${chunk.seq}\ndata: ${JSON.stringify(chunkToWire(chunk))}\n\n`;
+/** Small events leave together, long ones in pieces. */
+function* eventPieces({ items }: LogPage): Generator<string> {
+  let small = "";
+  for (const chunk of items) {
+    const isLong = chunk.text.length > PIECE_CHARACTERS;
+    if (!isLong) small += `id: ${chunk.seq}\ndata: ${JSON.stringify(chunkToWire(chunk))}\n\n`;
+    if (!isLong && small.length < PIECE_CHARACTERS) continue;
+    yield small;
+    small = "";
+    if (isLong) yield* longEvent(chunk);
+  }
+  yield small;
+}
+
+function* longEvent(chunk: LogChunk): Generator<string> {
+  const { text, ...rest } = chunkToWire(chunk);
+  yield `id: ${chunk.seq}\ndata: ${JSON.stringify(rest).slice(0, -1)},"text":"`;
+  yield* jsonPiecesOf(text);
+  yield '"}\n\n';
+}
+
+/** Null when there is no room for the page; otherwise how to let go of it. */
+function holdPage(page: LogPage, held: HeldForReaders): (() => void) | null {
+  let characters = 0;
+  for (const { text } of page.items) characters += text.length;
+  if (characters > SMALL_PAGE_CHARACTERS && !held.hasRoom(characters)) return null;
+  return held.share(page, characters);
+}
+
+function textOf({ items }: LogPage): string {
+  return items.map(({ text }) => text).join("");
 }
 
 async function endOf(engine: Engine, jobId: number) {
@@ -60,34 +161,12 @@ async function endOf(engine: Engine, jobId: number) {
   }
 }
 
-/** A stream that asks for the next piece when its reader has taken the last: nothing piles up. */
-function pulled(pieces: AsyncGenerator<string>, live: LiveRequest): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          for (;;) {
-            const piece = await pieces.next();
-            if (piece.done === true) {
-              live.done();
-              controller.close();
-              return;
-            }
-            if (piece.value === "") continue;
-            controller.enqueue(encoder.encode(piece.value));
-            return;
-          }
-        } catch (error) {
-          live.done();
-          controller.error(error);
-        }
-      },
-      async cancel() {
-        live.abort();
-        await pieces.return(undefined);
-      },
+function bodyOf(pieces: AsyncGenerator<string>, stream: LiveStream): ReadableStream<Uint8Array> {
+  return stream.body({
+    async next() {
+      const piece = await pieces.next();
+      return piece.done === true ? null : piece.value;
     },
-    { highWaterMark: 0 },
-  );
+    closed: () => void pieces.return(undefined),
+  });
 }

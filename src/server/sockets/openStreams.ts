@@ -1,5 +1,6 @@
 /** WebSockets, event streams and followed logs: each is a connection that lasts, so there is one bound for all. */
 import { OverloadedError } from "../../domain/errors.ts";
+import { HeldBytes } from "./heldBytes.ts";
 
 /** What a client is told that came when there was no room. */
 export const FULL_RETRY_AFTER_MS = 5_000;
@@ -7,9 +8,12 @@ export const FULL_RETRY_AFTER_MS = 5_000;
 export class OpenStreams {
   readonly #max: number;
   #size = 0;
+  /** What they hold together for their readers. */
+  readonly held: HeldBytes;
 
-  constructor(max: number) {
+  constructor(max: number, maxHeldBytes: number) {
     this.#max = max;
+    this.held = new HeldBytes(maxHeldBytes);
   }
 
   /** How many are open. */

@@ -15,7 +15,6 @@ import { refuseForeignPage } from "../access/foreignPage.ts";
 import type { Gate } from "../access/gate.ts";
 import { closingFor } from "./closing.ts";
 import { Connection, type ConnectionLimits, type Refusal } from "./connection.ts";
-import { HeldBytes } from "./heldBytes.ts";
 import { FULL_RETRY_AFTER_MS, type OpenStreams } from "./openStreams.ts";
 import { type SocketMatch, SocketPaths } from "./socketPaths.ts";
 
@@ -29,7 +28,7 @@ export interface SocketLimits extends ConnectionLimits {
   readonly maxSocketMessageBytes: number;
   /** How often it is looked whether the keys of open sockets and streams are still good, and who reads. */
   readonly socketCheckMs: number;
-  /** Messages that are larger than what may wait for one reader are sent while all hold less than this. */
+  /** What is longer than what may wait for one reader is sent while all, of whatever kind, hold less than this. */
   readonly maxAllSocketBufferBytes: number;
 }
 
@@ -55,7 +54,7 @@ export interface SocketsOptions {
   readonly gate: Gate;
   readonly cors: Cors | null;
   readonly logger: Logger;
-  /** Counts them, with all else that lasts. */
+  /** Counts them, and what they hold, with all else that lasts. */
   readonly streams: OpenStreams;
 }
 
@@ -63,14 +62,12 @@ export class Sockets {
   readonly #paths: SocketPaths;
   readonly #options: SocketsOptions;
   readonly #open = new Set<Connection>();
-  readonly #allHeld: HeldBytes;
   #isClosing = false;
   readonly #timer: Timer;
 
   constructor(options: SocketsOptions) {
     this.#options = options;
     this.#paths = new SocketPaths(options.dialects);
-    this.#allHeld = new HeldBytes(options.limits.maxAllSocketBufferBytes);
     this.#timer = setInterval(() => this.#check(), options.limits.socketCheckMs);
     this.#timer.unref();
   }
@@ -104,7 +101,7 @@ export class Sockets {
       const query = new URLSearchParams(search);
       const connection = new Connection({
         ...{ route, params, query, role, refusal, mayGoOn, limits, leave },
-        allHeld: this.#allHeld,
+        allHeld: streams.held,
       });
       if (server.upgrade(request, { data: connection })) return undefined;
       leave();

@@ -20,6 +20,8 @@ interface Event {
 /** An event stream, read as it comes. */
 class Events implements AsyncDisposable {
   readonly events: Event[] = [];
+  /** The last comment of the server. */
+  comment = "";
   readonly response: Response;
   readonly #abort: AbortController;
   #text = "";
@@ -56,6 +58,7 @@ class Events implements AsyncDisposable {
       this.#text = parts.pop() ?? "";
       for (const part of parts) {
         const field = (name: string) => new RegExp(`(?:^|\\n)${name}: ([^\\n]*)`).exec(part)?.[1] ?? "";
+        if (part.startsWith(":")) this.comment = part;
         if (field("data") !== "") {
           this.events.push({ id: field("id"), event: field("event"), data: JSON.parse(field("data")) });
         }
@@ -136,18 +139,26 @@ test("Last-Event-ID goes on after that line, also while others follow, after a p
   expect(server.faults).toEqual([]);
 });
 
-test.each(["x", "", "1", "-", "1-99999999999999999999-1", "2-900-1", "2-end"])(
-  "a Last-Event-ID of no use (%j) begins anew",
-  async (id) => {
-    await using server = await startLive();
-    await server.submit("j");
-    await server.start("j");
-    await server.log("j", "one");
-    await using stream = await Events.open(server, "j", id);
-    await stream.take(1);
-    expect(stream.lines).toEqual(["one"]);
-  },
-);
+const USELESS_IDS = ["x", "", "1", "-", "1-99999999999999999999-1", "2-900-1", "2-end"];
+/** Of this job, but no line can have them: chunks and lines count from 1, and no chunk counts as far. */
+const IMPOSSIBLE_IDS = [
+  "1-0-0",
+  "1-0-1",
+  "1-1-0",
+  "1-4294967296-1",
+  "1-9007199254740991-1",
+  "1-2147483648-1",
+];
+
+test.each([...USELESS_IDS, ...IMPOSSIBLE_IDS])("a Last-Event-ID of no use (%j) begins anew", async (id) => {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  await server.log("j", "one");
+  await using stream = await Events.open(server, "j", id);
+  await stream.take(1);
+  expect(stream.lines).toEqual(["one"]);
+});
 
 test("readers of both kinds follow one log; slow ones hold little in memory", async () => {
   await using server = await startLive();
@@ -181,6 +192,29 @@ test("lines of 1 MiB come whole, in whatever characters", async () => {
   await using later = await Events.open(server, "j");
   await later.take(4);
   expect(later.lines).toEqual([...lines.slice(1), "short"]);
+});
+
+test("over what all readers may hold together, a long line ends a stream, which may come back; short ones go on", async () => {
+  await using server = await startLive({ limits: { maxAllSocketBufferBytes: 400_000 } });
+  await server.submit("j");
+  await server.start("j");
+  await using stream = await Events.open(server, "j");
+  // Its size counts once, however many follow.
+  const others = await Promise.all(Array.from({ length: 5 }, () => Events.open(server, "j")));
+  await server.log("j", "short", "y".repeat(300_000));
+  for (const one of [stream, ...others]) {
+    await one.take(2);
+    expect(one.lines.map(({ length }) => length)).toEqual([5, 300_000]);
+    if (one !== stream) await one[Symbol.asyncDispose]();
+  }
+  await server.log("j", "x".repeat(500_000), "after");
+  await stream.take(3);
+  expect(stream.events.length).toBe(2);
+  expect(stream.comment).toBe(": the server holds too much for readers that do not read; come back later");
+  await using begins = await Events.open(server, "j");
+  await begins.take(1);
+  expect(begins.lines).toEqual([]);
+  expect(server.faults).toEqual([]);
 });
 
 test("a client that goes away, and a server that closes, end the stream", async () => {

@@ -174,8 +174,8 @@ function streamLogs(hubs: LogHubs, views: LiveViews, limits: LiveLimits): Route 
       // A stream whose reader only wants the headers would never be read, nor ended.
       if (call.request.method === "HEAD") return new Response(null, EVENTS);
       const from = readLastEventId(lastId, job);
-      const live = call.stream();
-      return new Response(logEvents({ hubs, job, from, live, keepAliveMs: limits.keepAliveMs }), EVENTS);
+      const stream = call.stream();
+      return new Response(logEvents({ hubs, job, from, stream, keepAliveMs: limits.keepAliveMs }), EVENTS);
     },
   });
 }

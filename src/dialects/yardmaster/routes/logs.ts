@@ -2,10 +2,11 @@
 import type { Engine, LogFilter } from "../../../engine/engine.ts";
 import { ok } from "../../answers.ts";
 import type { JobWatch } from "../../jobWatch.ts";
-import { defineRoute, type LiveRequest, type Route } from "../../route.ts";
+import { defineRoute, type Route } from "../../route.ts";
+import { Turns } from "../../turns.ts";
 import { resolveJob } from "../jobReference.ts";
-import { followLog, logToEnd } from "../logReader.ts";
-import { logEvents, logTexts } from "../logStreams.ts";
+import { FOLLOWED_READS, followLog, logToEnd } from "../logReader.ts";
+import { followedEvents, followedTexts, logTexts } from "../logStreams.ts";
 import { jobPath } from "../schemas/job.ts";
 import { appended, logHeaders, logPage, logQuery, logText, newLogChunks } from "../schemas/log.ts";
 import { problems } from "../schemas/problem.ts";
@@ -48,6 +49,7 @@ export function logRoutes(engine: Engine, watch: JobWatch, limits: FollowLimits)
 }
 
 function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
+  const turns = new Turns(FOLLOWED_READS);
   return defineRoute({
     id: "readLog",
     method: "GET",
@@ -85,10 +87,15 @@ function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
       const job = await engine.read.job(ref);
       // A stream whose reader only wants the headers would never be read, nor ended.
       if (call.request.method === "HEAD") return new Response(null, form === "events" ? EVENTS : TEXT);
-      if (!query.follow) return textAnswer(call.live(), () => logToEnd(engine, job.id, filter));
-      const follow = (signal: AbortSignal) => followLog(engine, watch, job.id, filter, limits, signal);
-      if (form === "text") return textAnswer(call.stream(), follow);
-      return new Response(logEvents(engine, job.id, follow, call.stream()), EVENTS);
+      if (!query.follow) {
+        return new Response(
+          logTexts(() => logToEnd(engine, job.id, filter), call.live()),
+          TEXT,
+        );
+      }
+      const follow = (signal: AbortSignal) => followLog(engine, watch, turns, job.id, filter, limits, signal);
+      if (form === "text") return new Response(followedTexts(follow, call.stream()), TEXT);
+      return new Response(followedEvents(engine, job.id, follow, call.stream()), EVENTS);
     },
   });
 }
@@ -98,10 +105,6 @@ const TEXT: ResponseInit = { headers: { ...HEADERS, "content-type": "text/plain;
 const EVENTS: ResponseInit = {
   headers: { ...HEADERS, "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" },
 };
-
-function textAnswer(live: LiveRequest, pages: Parameters<typeof logTexts>[0]): Response {
-  return new Response(logTexts(pages, live), TEXT);
-}
 
 function formOf(accept: string, isFollowing: boolean): "text" | "json" | "events" {
   if (accept.includes("text/event-stream") && isFollowing) return "events";
