@@ -48,6 +48,8 @@ test("who goes from server to server while several write hears every line once a
   const servers = [here, there];
   await here.submit("j");
   await here.start("j");
+  using empty = here.listen("/ws/jobs/j/logs");
+  const { seq: start } = await empty.first("snapshot");
   const total = 300;
   let isWritten = false;
   const writing = Promise.all(
@@ -87,10 +89,9 @@ test("who goes from server to server while several write hears every line once a
   const readers = Array.from({ length: 8 }, (_, reader) => follow(reader));
   await writing;
   await there.finish("j");
-  const whole = await fetch(`${here.url}/api/frontend/stream-logs/j`, {
-    headers: { "last-event-id": "1-0-0" },
-  });
-  const all = [...(await whole.text()).matchAll(/"line":"(.*?)"/g)].map(([, line = ""]) => line);
+  using whole = there.listen(`/ws/jobs/j/logs?after=${start}`);
+  await whole.closed;
+  const all = whole.lines;
   for (const lines of await Promise.all(readers)) expect(lines).toEqual(all.slice(-lines.length));
   for (const writer of [0, 1]) {
     const own = all.filter((line) => line.startsWith(`${writer} `));
