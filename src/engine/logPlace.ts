@@ -20,5 +20,5 @@ export function decodePlace(place: number): LogPlace {
   return { attempt: Math.floor(place / PER_ATTEMPT) + 1, seq: place % PER_ATTEMPT };
 }
 
-/** Largest number a worker may give a chunk. */
-export const MAX_LOG_SEQ = PER_ATTEMPT - 1;
+/** Largest number a worker may give a chunk: what a column of PostgreSQL holds. */
+export const MAX_LOG_SEQ = 2 ** 31 - 1;

@@ -99,6 +99,17 @@ describe.each(WITH_BODY)("%s %s", (method, path, good) => {
   });
 });
 
+test("chunks of a log are numbered as every store can keep it", async () => {
+  const chunk = { id: 1, attempt: 1, time: "2026-01-01T00:00:00Z", stream: "stdout", text: "x" };
+  for (const seq of [0, 2 ** 31, 1.5]) {
+    const { status, errors } = await problem("POST", "/v1/logs", {
+      workerId: "w",
+      chunks: [{ ...chunk, seq }],
+    });
+    expect([seq, status, errors?.map(({ path }) => path)]).toEqual([seq, 422, ["/chunks/0/seq"]]);
+  }
+});
+
 test("an unknown path is 404, a wrong method 405 with what is allowed", async () => {
   for (const path of ["/v1", "/v1/nothing", "/v1/jobs/1/nothing", "/v1/jobs/", "/%00", "/v1/jobs/1/log/x"]) {
     expect((await send("GET", path)).status).toBe(404);

@@ -1,12 +1,13 @@
 /** The schemas of logs: chunks in, text and pages out. */
 import { z } from "zod";
 import { LOG_STREAMS } from "../../../domain/job.ts";
+import { MAX_LOG_SEQ } from "../../../engine/logPlace.ts";
 import { attemptNumber, entityId, instant, time } from "./fields.ts";
 import { workerId } from "./worker.ts";
 
 /** Longest text of one chunk. */
 const MAX_CHUNK_CHARACTERS = 1_048_576;
-const seq = z.int().min(1);
+const seq = z.int().min(1).max(MAX_LOG_SEQ);
 
 export const newLogChunks = z
   .strictObject({
