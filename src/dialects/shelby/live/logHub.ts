@@ -249,9 +249,8 @@ export class LogHub {
   /** Lets those in who wait: with what follows the point that they know, or with the last lines. */
   async #admit(): Promise<void> {
     const guests = new Set(this.#pending);
-    // What they know may have been written after the last look.
     const isAhead = ({ from }: LogGuest) => from !== null && from.place > (this.#cursor ?? 0);
-    if (this.#pending.some(isAhead)) await this.#advance(this.#cursor ?? 0);
+    if (this.#pending.some(isAhead)) await this.#catchUp();
     const isNew = ({ from }: LogGuest) => from === null;
     const snapshot = this.#pending.some(isNew) ? await this.#currentSnapshot() : null;
     // Some may have left meanwhile, and others have come, whose turn is the next time.
@@ -261,6 +260,13 @@ export class LogHub {
       if (guest.from !== null) this.#goOn(guest.follower, guest.from);
       else if (snapshot !== null) this.#beginWith(guest, snapshot);
     }
+  }
+
+  /** Some know what may have been written after the last look, or the end of an attempt that wrote nothing. */
+  async #catchUp(): Promise<void> {
+    const { attempt } = await this.#options.engine.read.job(this.job.id);
+    await this.#advance(this.#cursor ?? 0);
+    if (this.#isAtEnd) this.#cursor = Math.max(this.#cursor ?? 0, encodePlace({ attempt, seq: 0 }));
   }
 
   #goOn(follower: LogFollower, from: LogPoint): void {
