@@ -178,7 +178,7 @@ export interface UsageReport {
   ts: number;
 }
 
-/** A message of a live stream: first a `snapshot`, then changes. */
+/** A message of a live stream: first a `snapshot`, then changes; a `snapshot` may come again, and counts alone then. */
 export interface LiveMessage {
   type: string;
   seq: number;

@@ -135,7 +135,7 @@ function handshakeOnly(id: string, path: string, summary: string): Route {
     path,
     summary: `${summary} (WebSocket)`,
     description:
-      'Messages are `{"type","seq","time","data"}`: first `snapshot`, then changes. `?after=SEQ` goes on after that message; `?access_token=` carries a token. Close codes: 4400 wrong request, 4401 no good key or token, 4403 its role does not reach as far, 4404 no such job, 4408 reader too slow, 4429 too many requests, 4503 not now.',
+      'Messages are `{"type","seq","time","data"}`: first `snapshot`, then changes; a `snapshot` that comes later counts alone from there on. `?after=SEQ` goes on after that message; `?access_token=` carries a token. Close codes: 4400 wrong request, 4401 no good key or token, 4403 its role does not reach as far, 4404 no such job, 4408 reader too slow, 4429 too many requests, 4503 not now.',
     tags: TAGS,
     responses: {
       101: { description: "the connection is a WebSocket from here on" },
