@@ -62,7 +62,7 @@ function modelHashOf({ state, result }: Job): string | null {
 
 async function registeredKeys(client: YardmasterClient, node: string): Promise<NodeKeys | null> {
   try {
-    const { publicKey, earlierPublicKeys } = await client.worker(node);
+    const { publicKey, earlierPublicKeys = [] } = await client.worker(node);
     if (publicKey === null && earlierPublicKeys.length === 0) return null;
     return { current: publicKey, earlier: earlierPublicKeys.map((earlier) => earlier.publicKey) };
   } catch (error) {

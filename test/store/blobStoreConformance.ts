@@ -211,8 +211,8 @@ async function names(blobs: BlobStore): Promise<string[]> {
   return (await Array.fromAsync(blobs.list())).map(({ sha256 }) => sha256).sort();
 }
 
-/** A time at which that blob was there for a while, by the clock of those who keep it, which may tell whole seconds. */
-async function later(blobs: BlobStore, sha256: string): Promise<number> {
+/** Waits for a time at which that blob was there for a while, by the clock of those who keep it, which may tell whole seconds. */
+export async function later(blobs: BlobStore, sha256: string): Promise<number> {
   const { touchedAt } = (await Array.fromAsync(blobs.list())).find((one) => one.sha256 === sha256) ?? {};
   if (touchedAt === undefined) throw new Error("the blob is not there");
   const wholeSecond = Math.floor(touchedAt / 1_000) * 1_000 + 1_000;

@@ -7,7 +7,7 @@ import { openBlobStore } from "../../src/store/blobs/openBlobStore.ts";
 import { S3_ADDRESS } from "../../src/store/blobs/s3Address.ts";
 import { openS3BlobStore, type S3BlobStoreOptions } from "../../src/store/blobs/s3BlobStore.ts";
 import { BlobPlaceError } from "../../src/store/blobs/s3Fault.ts";
-import { bytesOf, describeBlobStore, hashOf, noise, streamOf } from "./blobStoreConformance.ts";
+import { bytesOf, describeBlobStore, hashOf, later, noise, streamOf } from "./blobStoreConformance.ts";
 import { type Hindrance, hinderedWay, LOGIN, passOn, S3Service } from "./s3Service.ts";
 
 let service: S3Service;
@@ -205,6 +205,72 @@ describe("a service with faults", () => {
     const blobs = await openS3BlobStore(newPlace({ endpoint: way.endpoint }));
     isGone = true;
     await expect(blobs.open(hashOf("c"))).rejects.toThrow("the service has no bucket");
+  });
+});
+
+describe("deleting from a bucket", () => {
+  const hash = hashOf("wanted");
+  const isFor = (request: Request, method: string, folder: string) =>
+    request.method === method && new URL(request.url).pathname.endsWith(`blobs/${folder}${hash}`);
+  const passed = (request: Request) => {
+    const { pathname, search } = new URL(request.url);
+    return passOn(`${service.endpoint}${pathname}${search}`, request);
+  };
+
+  test("what somebody asks for while it is to be deleted stays", async () => {
+    const place = newPlace();
+    const blobs = await openS3BlobStore(place);
+    await blobs.put(hash, streamOf("wanted"), 10);
+    const since = await later(blobs, hash);
+    const way = hinder((request) =>
+      isFor(request, "PUT", "deleting/") ? blobs.touch(hash).then(() => passed(request)) : null,
+    );
+    const deleter = await openS3BlobStore({ ...place, endpoint: way.endpoint });
+    // Who asks sees no word of a deletion yet, and who deletes sees the mark.
+    expect(await deleter.delete(hash, since)).toBe(false);
+    expect(new TextDecoder().decode(await bytesOf(await blobs.open(hash)))).toBe("wanted");
+    const left = await service.client.list({ prefix: `${place.prefix}/deleting/` });
+    expect(left.contents ?? []).toEqual([]);
+  });
+
+  test("what is sent while it is deleted is stored anew, and is not found there before", async () => {
+    const place = newPlace();
+    const blobs = await openS3BlobStore(place);
+    await blobs.put(hash, streamOf("wanted"), 10);
+    const since = await later(blobs, hash);
+    const { promise: waits, resolve } = Promise.withResolvers<void>();
+    const sendersWay = hinder((request) => {
+      if (isFor(request, "HEAD", "deleting/")) resolve();
+      return null;
+    });
+    const sender = await openS3BlobStore({ ...place, endpoint: sendersWay.endpoint });
+    let putting: Promise<unknown> = Promise.resolve();
+    const way = hinder((request) => {
+      if (!isFor(request, "DELETE", "")) return null;
+      putting = sender.put(hash, streamOf("wanted"), 10);
+      return waits.then(() => passed(request));
+    });
+    const deleter = await openS3BlobStore({ ...place, endpoint: way.endpoint });
+    expect(await deleter.delete(hash, since)).toBe(true);
+    expect(await putting).toEqual({ sizeBytes: 6, isNew: true });
+    expect(new TextDecoder().decode(await bytesOf(await blobs.open(hash)))).toBe("wanted");
+  });
+
+  test("is asked for once: another try would delete what came after the first", async () => {
+    const place = newPlace();
+    const blobs = await openS3BlobStore(place);
+    await blobs.put(hash, streamOf("wanted"), 10);
+    const since = await later(blobs, hash);
+    let asked = 0;
+    const way = hinder((request) => {
+      if (!isFor(request, "DELETE", "")) return null;
+      asked++;
+      return passed(request).then(() => new Response(null, { status: 503 }));
+    });
+    const deleter = await openS3BlobStore({ ...place, endpoint: way.endpoint });
+    await expect(deleter.delete(hash, since)).rejects.toBeInstanceOf(StoreUnavailableError);
+    expect(asked).toBe(1);
+    expect(await blobs.open(hash)).toBeNull();
   });
 });
 

@@ -23,8 +23,14 @@ export interface S3BlobStoreOptions extends S3BucketOptions {
   readonly onUnreachable?: (reason: string) => void;
 }
 
-/** Under this name beside the blobs stand those that were touched. */
+/** Under these names beside the blobs stand those that were touched, and those that are being deleted. */
 const MARKS = "touched";
+const DELETIONS = "deleting";
+/** How long a deletion is waited for; longer than a request may take that carries it out. */
+const MAX_DELETION_MS = 90_000;
+const DELETION_LOOK_MS = 200;
+/** A word of a deletion that is this old was left by one that was cut off. */
+const LEFT_DELETION_MS = 600_000;
 
 /** Written at the start, which shows that the bucket is there and takes objects. */
 const MARKER = {
@@ -108,21 +114,48 @@ class S3BlobStore implements BlobStore {
     await this.#touchIfThere(sha256);
   }
 
-  /** The service has no way to renew an object's time without writing it anew: a mark beside it has the later one. */
+  /**
+   * Touches it; false when it is not there. The service has no way to renew an object's time without writing it anew: a
+   * mark beside it has the later one.
+   */
   async #touchIfThere(sha256: string): Promise<boolean> {
-    if ((await this.#bucket.find(this.#prefix + sha256).catch(refuse)) === null) return false;
-    await this.#bucket.putText(this.#markOf(sha256), "").catch(refuse);
-    return true;
+    const key = this.#prefix + sha256;
+    try {
+      if ((await this.#bucket.find(key)) === null) return false;
+      await this.#bucket.putText(this.#under(MARKS, sha256), "");
+      // Who deletes it has said so before looking at the mark: either the mark was seen, or this is.
+      if ((await this.#bucket.find(this.#under(DELETIONS, sha256))) === null) return true;
+      return await this.#isThereAfterDeletion(sha256);
+    } catch (error) {
+      return refuse(error);
+    }
   }
 
-  #markOf(sha256: string): string {
-    return `${this.#prefix}${MARKS}/${sha256}`;
+  async #isThereAfterDeletion(sha256: string): Promise<boolean> {
+    const deadline = Date.now() + MAX_DELETION_MS;
+    while (Date.now() < deadline) {
+      await Bun.sleep(DELETION_LOOK_MS);
+      if ((await this.#bucket.find(this.#under(DELETIONS, sha256))) === null) {
+        return (await this.#bucket.find(this.#prefix + sha256)) !== null;
+      }
+    }
+    // Whoever began it has not ended it, and may have been cut off: it counts as gone, and is written anew.
+    return false;
+  }
+
+  #under(folder: string, sha256: string): string {
+    return `${this.#prefix}${folder}/${sha256}`;
   }
 
   async *list(): AsyncIterable<BlobEntry> {
     const marks = new Map<string, number>();
     for await (const { name, changedAt } of this.#list(`${this.#prefix}${MARKS}/`))
       marks.set(name, changedAt);
+    for await (const { name, changedAt } of this.#list(`${this.#prefix}${DELETIONS}/`)) {
+      // Left by one that was cut off.
+      if (changedAt < Date.now() - LEFT_DELETION_MS)
+        await this.#bucket.remove(this.#under(DELETIONS, name)).catch(refuse);
+    }
     for await (const { name, changedAt } of this.#list(this.#prefix)) {
       if (BLOB_NAME.test(name))
         yield { sha256: name, touchedAt: Math.max(changedAt, marks.get(name) ?? changedAt) };
@@ -140,12 +173,21 @@ class S3BlobStore implements BlobStore {
 
   async delete(sha256: string, untouchedSince: number): Promise<boolean> {
     const key = this.#prefix + sha256;
+    const [mark, deletion] = [this.#under(MARKS, sha256), this.#under(DELETIONS, sha256)];
+    const isOld = async () => {
+      const blob = await this.#bucket.find(key);
+      if (blob === null || blob.changedAt >= untouchedSince) return false;
+      return ((await this.#bucket.find(mark))?.changedAt ?? 0) < untouchedSince;
+    };
     try {
-      const [mark, blob] = [await this.#bucket.find(this.#markOf(sha256)), await this.#bucket.find(key)];
-      if (blob === null || Math.max(blob.changedAt, mark?.changedAt ?? 0) >= untouchedSince) return false;
-      await this.#bucket.remove(key);
-      if (mark !== null) await this.#bucket.remove(this.#markOf(sha256));
-      return true;
+      if (!(await isOld())) return false;
+      await this.#bucket.putText(deletion, "");
+      const mayGo = await isOld();
+      // One that fails may be carried out later: the word of it stays, and who wants the blob waits for that time.
+      if (mayGo) await this.#bucket.remove(key);
+      if (mayGo) await this.#bucket.remove(mark);
+      await this.#bucket.remove(deletion);
+      return mayGo;
     } catch (error) {
       return refuse(error);
     }

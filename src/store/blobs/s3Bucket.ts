@@ -162,11 +162,11 @@ export class S3Bucket {
   }
 
   /**
-   * Deletes what is under the key, if anything is.
-   * @throws S3Fault
+   * Deletes what is under the key, if anything is. Asked once: another try would delete what was stored after the first.
+   * @throws S3Fault also where it may have been deleted all the same
    */
   async remove(key: string): Promise<void> {
-    const fault = await this.#faultOf(await this.#ask("DELETE", key));
+    const fault = await this.#faultOf(await this.#ask("DELETE", key, {}, new AbortController(), 1));
     if (fault !== null && fault.code !== "NoSuchKey") throw fault;
   }
 
@@ -250,8 +250,9 @@ export class S3Bucket {
     key: string,
     init: { readonly headers?: Record<string, string>; readonly body?: Blob | string } = {},
     stop: AbortController = new AbortController(),
+    maxTries: number = this.#options.maxTries,
   ): Promise<Response> {
-    const { requestTimeoutMs, maxTries } = this.#options;
+    const { requestTimeoutMs } = this.#options;
     for (let tries = 1; ; tries++) {
       const isLast = tries >= maxTries;
       const trial = new AbortController();

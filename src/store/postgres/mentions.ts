@@ -1,4 +1,5 @@
 /** Which blobs are named anywhere in the tables, a page at a time; the database looks, only the names travel. */
+import { blobNamesOf, DIGITS } from "../blobNames.ts";
 import type { MentionPage, MentionPart, MentionPlace } from "../store.ts";
 import type { Parameter } from "./session.ts";
 
@@ -16,15 +17,15 @@ type Read = (statement: string, parameters: readonly Parameter[]) => Promise<rea
 
 const NUMBERED: Readonly<Record<Exclude<MentionPart, "documents">, string>> = {
   tasks:
-    "SELECT id AS place, command_template AS text, NULL::text AS more FROM tasks WHERE id > $1::bigint ORDER BY id",
+    "SELECT id AS place, command_template AS text, NULL::text AS more, NULL::text AS words FROM tasks WHERE id > $1::bigint ORDER BY id",
   records:
-    "SELECT seq AS place, data AS text, NULL::text AS more FROM records WHERE seq > $1::bigint ORDER BY seq",
-  jobs: `SELECT id AS place, spec AS text, result AS more FROM job_details LEFT JOIN job_results USING (id)
-         WHERE id > $1::bigint ORDER BY id`,
+    "SELECT seq AS place, data AS text, NULL::text AS more, NULL::text AS words FROM records WHERE seq > $1::bigint ORDER BY seq",
+  jobs: `SELECT id AS place, spec AS text, result AS more, concat_ws(' ', name, key, labels) AS words
+         FROM job_details LEFT JOIN job_results USING (id) WHERE id > $1::bigint ORDER BY id`,
 };
 
 const DOCUMENTS = `
-  SELECT json_build_array(collection, key)::text AS place, value AS text, NULL::text AS more
+  SELECT json_build_array(collection, key)::text AS place, value AS text, NULL::text AS more, NULL::text AS words
   FROM documents WHERE (collection, key) > ($1::text, $2::text) ORDER BY collection, key`;
 
 /** See `StoreReads.mentions`. */
@@ -39,7 +40,7 @@ export async function mentions(
     pageOf(isNumbered ? NUMBERED[part] : DOCUMENTS),
     isNumbered ? [Number(after ?? 0)] : [collection, key],
   );
-  return { sha256s: page?.found?.split(",") ?? [], place: page?.place ?? null };
+  return { sha256s: page?.found?.split(",").flatMap(blobNamesOf) ?? [], place: page?.place ?? null };
 }
 
 /** Rows until there are enough, one at least; sizes are read without the texts. */
@@ -56,6 +57,6 @@ function pageOf(rows: string): string {
     )
     SELECT (SELECT place FROM page ORDER BY nth DESC LIMIT 1) AS place, (
       SELECT string_agg(DISTINCT match[1], ',') FROM page,
-        LATERAL regexp_matches(concat_ws(' ', text, more), '[0-9a-f]{64}', 'g') AS match
+        LATERAL regexp_matches(concat_ws(' ', text, more, words), '${DIGITS}', 'g') AS match
     ) AS found`;
 }

@@ -1,5 +1,6 @@
 /** Which blobs are named anywhere in the tables, a page at a time. */
 import type { Database } from "bun:sqlite";
+import { blobNamesIn } from "../blobNames.ts";
 import type { MentionPage, MentionPart, MentionPlace } from "../store.ts";
 
 /** A page takes some milliseconds of the thread that reads. */
@@ -11,7 +12,7 @@ const PARTS: Readonly<Record<MentionPart, { from: string; place: string; texts: 
   documents: { from: "documents", place: "collection, key", texts: ["value"] },
   tasks: { from: "tasks", place: "id", texts: ["command_template"] },
   records: { from: "records", place: "seq", texts: ["data"] },
-  jobs: { from: "jobs", place: "id", texts: ["spec", "result"] },
+  jobs: { from: "jobs", place: "id", texts: ["spec", "result", "name", "key", "labels"] },
 };
 
 type Key = (string | number)[];
@@ -43,7 +44,7 @@ export function mentions(db: Database, part: MentionPart, after: MentionPlace | 
     )
     .values(...start, ...end) as (string | null)[][];
   return {
-    sha256s: rows.flat().flatMap((text) => text?.match(/[0-9a-f]{64}/g) ?? []),
+    sha256s: rows.flat().flatMap((text) => (text === null ? [] : blobNamesIn(text))),
     place: part === "documents" ? JSON.stringify(end) : Number(end[0]),
   };
 }
