@@ -399,7 +399,7 @@ export const SETTINGS = {
     kind: durationMsOrNever(1_000),
     default: 30 * 86_400_000,
     description:
-      "How long an artifact that no job (nor task, nor waiting script) names is kept after it was stored or asked for (HEAD) last. `never` deletes none.",
+      "How long an artifact that no job (nor task, nor waiting script) names is kept after it was stored, asked for or found named last. `never` deletes none.",
   }),
   maxBodyBytes: define({
     group: "server",

@@ -24,6 +24,7 @@ import { newTokenSecret, openTokenSecret } from "./access/tokenSecret.ts";
 import { Tokens } from "./access/tokens.ts";
 import { ArtifactSweep } from "./artifactSweep.ts";
 import { HttpHandler } from "./httpHandler.ts";
+import { installationOf } from "./installation.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 import { formatAddress, type ListenAddress, listen } from "./listen.ts";
 import { LiveRequests } from "./liveRequests.ts";
@@ -34,6 +35,7 @@ import type { Connection } from "./sockets/connection.ts";
 import { OpenStreams } from "./sockets/openStreams.ts";
 import { Sockets } from "./sockets/sockets.ts";
 import { tokenRoutes } from "./tokenRoutes.ts";
+import { TouchedArtifacts } from "./touchedArtifacts.ts";
 
 /** Who may call, and how often. What is absent restricts nobody. */
 export interface AccessOptions {
@@ -91,7 +93,10 @@ export interface RunningServer {
 export async function startServer(options: StartServerOptions): Promise<RunningServer> {
   const { engine, blobs, logger } = options;
   const limits: ServerLimits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
+  const keepMs = options.retainArtifactsMs ?? null;
+  const touched = new TouchedArtifacts(blobs, keepMs);
   const native = yardmasterDialect({
+    touchArtifact: (sha256) => touched.touch(sha256),
     ...{ engine, blobs, ...limits },
     onKeyReplaced: (change) =>
       logger.warn(
@@ -178,8 +183,9 @@ export async function startServer(options: StartServerOptions): Promise<RunningS
     throw error;
   }
   const addresses = servers.map((server, place) => boundAddress(server, options.listen[place]));
-  const keepMs = options.retainArtifactsMs ?? null;
-  const sweep = keepMs === null ? null : new ArtifactSweep({ blobs, reads: engine.read, keepMs, logger });
+  const installation = () => installationOf(engine);
+  const sweep =
+    keepMs === null ? null : new ArtifactSweep({ blobs, reads: engine.read, installation, keepMs, logger });
   sweep?.start();
   let closing: Promise<void> | null = null;
   return {

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { ArtifactSweep, type ArtifactSweepOptions } from "../../src/server/artifactSweep.ts";
+import { installationOf } from "../../src/server/installation.ts";
+import { TouchedArtifacts } from "../../src/server/touchedArtifacts.ts";
 import type { BlobStore } from "../../src/store/blobs/blobStore.ts";
 import { openDirectoryBlobStore } from "../../src/store/blobs/directoryBlobStore.ts";
 import { TestEngine } from "../engine/testEngine.ts";
@@ -38,6 +40,7 @@ function newSweep(options: Partial<ArtifactSweepOptions> = {}): ArtifactSweep {
   return new ArtifactSweep({
     blobs,
     reads: engine.engine.read,
+    installation: () => installationOf(engine.engine),
     keepMs: KEEP_MS,
     logger: pino({ level: "silent" }),
     ...options,
@@ -98,6 +101,9 @@ test("what nothing names and nobody asked for is deleted; the rest is kept as lo
 
   await engine.engine.remove(job);
   await engine.engine.remove(first?.id ?? 0, { force: true });
+  // They were named a moment ago.
+  expect(await newSweep({ maxAtOnce: 2 }).sweep()).toBe(0);
+  for (const text of ["spec", "record", "result"]) await store(text);
   // A few at a time: each lot is looked for in all that is stored.
   expect(await newSweep({ maxAtOnce: 2 }).sweep()).toBe(3);
   expect(await stored()).toEqual([inTask, waiting, young, askedFor].sort());
@@ -146,6 +152,7 @@ test("sweeps come by themselves, also after one that failed, until they are stop
       put: (...args) => blobs.put(...args),
       open: (...args) => blobs.open(...args),
       touch: (...args) => blobs.touch(...args),
+      claim: (...args) => blobs.claim(...args),
       list: () => blobs.list(),
       delete: async (...args) => {
         const isGone = await blobs.delete(...args);
@@ -165,4 +172,55 @@ test("sweeps come by themselves, also after one that failed, until they are stop
   await store("later");
   await Bun.sleep(50);
   expect((await stored()).length).toBe(1);
+});
+
+test("a sweep that is stopped deletes nothing more, whatever it has not seen", async () => {
+  const named = await store("named");
+  const unnamed = await store("unnamed");
+  const reads = engine.engine.read;
+  let looks = 0;
+  const sweep: ArtifactSweep = newSweep({
+    reads: {
+      mentions: async (part, after) => {
+        if (part === "documents" && ++looks === 2) {
+          await engine.submit(naming(named));
+          void sweep.stop();
+        }
+        return reads.mentions(part, after);
+      },
+    },
+  });
+  expect(await sweep.sweep()).toBe(0);
+  expect(await stored()).toEqual([named, unnamed].sort());
+});
+
+test("artifacts of another installation are let be", async () => {
+  const unnamed = await store("unnamed");
+  expect(await newSweep({ installation: async () => "first" }).sweep()).toBe(1);
+  await store("unnamed");
+  const lines: string[] = [];
+  const logger = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
+  expect(await newSweep({ installation: async () => "second", logger }).sweep()).toBe(0);
+  expect(await stored()).toEqual([unnamed]);
+  expect(lines.join("")).toContain("another installation");
+  expect(await newSweep({ installation: async () => "first" }).sweep()).toBe(1);
+});
+
+test("an installation has one name, also when two servers make it at one moment", async () => {
+  const names = await Promise.all([1, 2, 3].map(() => installationOf(engine.engine)));
+  expect(await installationOf(engine.engine)).toBe(names.at(-1) ?? "");
+});
+
+test("whoever asks for an artifact makes it young, and tells the store of it now and then", async () => {
+  const touched: string[] = [];
+  const counting = { touch: async (sha256: string) => touched.push(sha256) > 0 };
+  const often = new TouchedArtifacts(counting, KEEP_MS);
+  for (let n = 0; n < 3; n++) await often.touch("a");
+  await often.touch("b");
+  expect(touched).toEqual(["a", "b"]);
+  await new TouchedArtifacts(counting, null).touch("c");
+  expect(touched).toEqual(["a", "b"]);
+  const missing = { touch: async () => false };
+  const broken = { touch: () => Promise.reject(new Error("read-only")) };
+  for (const blobs of [missing, broken]) await new TouchedArtifacts(blobs, KEEP_MS).touch("d");
 });

@@ -185,7 +185,7 @@ export function describeBlobStore(
       const [put = "", again = "", touched = "", left = ""] = hashes;
       for (const text of ["put again", "touched", "left"])
         await blobs.put(hashOf(text), streamOf(text), MAX_BYTES);
-      await blobs.touch(hashOf("not there"));
+      expect([await blobs.touch(hashOf("not there")), await blobs.touch(left)]).toEqual([false, true]);
       const between = await later(blobs, left);
       await blobs.put(put, streamOf("put"), MAX_BYTES);
       await blobs.put(again, streamOf("put again"), MAX_BYTES);
@@ -203,6 +203,13 @@ export function describeBlobStore(
       // It may come again.
       expect(await blobs.put(left, streamOf("left"), MAX_BYTES)).toEqual({ sizeBytes: 4, isNew: true });
       expect(await textOf(await blobs.open(left))).toBe("left");
+    });
+
+    test("belongs to the installation that was entered first", async () => {
+      expect(await opened.blobs.claim("first")).toBe(true);
+      expect(await opened.blobs.claim("second")).toBe(false);
+      expect(await (await opened.reopen()).claim("first")).toBe(true);
+      expect(await names(opened.blobs)).toEqual([]);
     });
   });
 }

@@ -21,6 +21,8 @@ import { problem, problems } from "./schemas/problem.ts";
 export interface YardmasterDialectOptions extends FollowLimits {
   readonly engine: Engine;
   readonly blobs: BlobStore;
+  /** Told of each artifact that somebody asks for: it is in use. */
+  readonly touchArtifact: (sha256: string) => Promise<void>;
   /** Longest artifact that is taken. */
   readonly maxArtifactBytes: number;
   /** Told when a worker signs provenance with another key from now on. */
@@ -46,7 +48,7 @@ export function yardmasterDialect(options: YardmasterDialectOptions): Dialect {
       ...workerRoutes(engine, drainNews, options.onKeyReplaced),
       ...claimRoutes(engine, drainNews),
       ...recordRoutes(engine),
-      ...artifactRoutes(blobs, options),
+      ...artifactRoutes({ blobs, touch: options.touchArtifact, maxArtifactBytes: options.maxArtifactBytes }),
       ...statsRoutes(engine),
     ].map(withRefusals),
     schemas: { CommandSpec: commandSpec, BinarySpec: binarySpec, ScriptSpec: scriptSpec, Problem: problem },

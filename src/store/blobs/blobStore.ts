@@ -25,12 +25,14 @@ export interface BlobStore {
   put(sha256: string, bytes: ReadableStream<Uint8Array>, maxBytes: number): Promise<PutReceipt>;
   /** Null when nothing has that hash. */
   open(sha256: string): Promise<StoredBlob | null>;
-  /** From now on it counts as just stored, if it is there: somebody is about to name it. */
-  touch(sha256: string): Promise<void>;
+  /** From now on it counts as just stored: somebody uses it, or is about to name it. False when it is not there. */
+  touch(sha256: string): Promise<boolean>;
   /** All that is stored, in no certain order; what is put meanwhile may be among it or not. */
   list(): AsyncIterable<BlobEntry>;
   /** Deletes what was neither put nor touched since that time, in milliseconds since 1970; says whether it did. */
   delete(sha256: string, untouchedSince: number): Promise<boolean>;
+  /** Enters an installation as the one whose blobs these are; false when another one was entered before. */
+  claim(installation: string): Promise<boolean>;
 }
 
 /** What a list of blobs tells of one. */

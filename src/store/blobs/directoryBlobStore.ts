@@ -3,11 +3,14 @@
  * flushed to the disk, and only then renamed to its place: what has a blob's name is whole.
  */
 import { renameSync, statSync, utimesSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BLOB_NAME, type BlobEntry, type BlobStore, type PutReceipt, type StoredBlob } from "./blobStore.ts";
 import { copyChecked } from "./checkedCopy.ts";
 import { codeOf, diskFault } from "./diskFault.ts";
+
+/** Says whose blobs they are. */
+const OWNER_FILE = "installation";
 
 /** Opens the directory, makes it when it is not there, and removes what broken uploads left behind. */
 export async function openDirectoryBlobStore(directory: string): Promise<BlobStore> {
@@ -60,12 +63,8 @@ class DirectoryBlobStore implements BlobStore {
     }
   }
 
-  async touch(sha256: string): Promise<void> {
-    try {
-      this.#touch(sha256);
-    } catch {
-      // On a disk that cannot be written nothing is deleted either.
-    }
+  async touch(sha256: string): Promise<boolean> {
+    return this.#touch(sha256);
   }
 
   /** At once, as deleting is: what was touched cannot be deleted a moment later by one that looked before. */
@@ -75,6 +74,17 @@ class DirectoryBlobStore implements BlobStore {
       utimesSync(this.#path(sha256), now, now);
       return true;
     }, false);
+  }
+
+  async claim(installation: string): Promise<boolean> {
+    const path = join(this.#directory, OWNER_FILE);
+    try {
+      await writeFile(path, `${installation}\n`, { flag: "wx" });
+      return true;
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw diskFault(error);
+      return (await readFile(path, "utf8")).trim() === installation;
+    }
   }
 
   async *list(): AsyncIterable<BlobEntry> {

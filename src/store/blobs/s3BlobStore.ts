@@ -23,6 +23,8 @@ export interface S3BlobStoreOptions extends S3BucketOptions {
   readonly onUnreachable?: (reason: string) => void;
 }
 
+/** Says whose blobs they are. */
+const OWNER = "installation";
 /** Under these names beside the blobs stand those that were touched, and those that are being deleted. */
 const MARKS = "touched";
 const DELETIONS = "deleting";
@@ -110,8 +112,20 @@ class S3BlobStore implements BlobStore {
     }
   }
 
-  async touch(sha256: string): Promise<void> {
-    await this.#touchIfThere(sha256);
+  touch(sha256: string): Promise<boolean> {
+    return this.#touchIfThere(sha256);
+  }
+
+  async claim(installation: string): Promise<boolean> {
+    const key = this.#prefix + OWNER;
+    try {
+      const found = await this.#bucket.find(key);
+      if (found === null) await this.#bucket.putText(key, installation);
+      const sizeBytes = found?.sizeBytes ?? installation.length;
+      return (await new Response(this.#bucket.read(key, 0, sizeBytes)).text()) === installation;
+    } catch (error) {
+      return refuse(error);
+    }
   }
 
   /**

@@ -29,11 +29,18 @@ const rangeHeaders = z.object({
 const receipt = z.object({ sha256: z.string(), sizeBytes: z.int() }).meta({ id: "Artifact" });
 const bytes = z.string().meta({ override: { type: "string", format: "binary" } });
 
+export interface ArtifactRoutesOptions {
+  readonly blobs: BlobStore;
+  /** Told of each artifact that somebody asks for: it is in use. */
+  readonly touch: (sha256: string) => Promise<void>;
+  readonly maxArtifactBytes: number;
+}
+
 /** The routes about artifacts. */
-export function artifactRoutes(blobs: BlobStore, limits: { readonly maxArtifactBytes: number }): Route[] {
+export function artifactRoutes({ blobs, touch, maxArtifactBytes }: ArtifactRoutesOptions): Route[] {
   const read = { path: "/v1/artifacts/{sha256}", tags: TAGS, params: artifactPath, headers: rangeHeaders };
   return [
-    putArtifact(blobs, limits.maxArtifactBytes),
+    putArtifact(blobs, maxArtifactBytes),
     defineRoute({
       ...read,
       id: "getArtifact",
@@ -44,7 +51,10 @@ export function artifactRoutes(blobs: BlobStore, limits: { readonly maxArtifactB
         206: { description: "the range", schema: bytes, contentType: BINARY },
         ...problems(404, 416, 422),
       },
-      handler: ({ params, call }) => serve(blobs, params.sha256, call),
+      handler: ({ params, call }) => {
+        void touch(params.sha256);
+        return serve(blobs, params.sha256, call);
+      },
     }),
     defineRoute({
       ...read,
@@ -58,7 +68,7 @@ export function artifactRoutes(blobs: BlobStore, limits: { readonly maxArtifactB
       },
       handler: async ({ params, call }) => {
         // Who finds it there does not send it, and may be about to name it.
-        await blobs.touch(params.sha256);
+        await touch(params.sha256);
         return serve(blobs, params.sha256, call);
       },
     }),
