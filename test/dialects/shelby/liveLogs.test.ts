@@ -4,6 +4,8 @@ import { KeptBytes } from "../../../src/dialects/shelby/live/keptBytes.ts";
 import { DEFAULT_LIVE_LIMITS } from "../../../src/dialects/shelby/live/liveLimits.ts";
 import type { LogFollower } from "../../../src/dialects/shelby/live/logHub.ts";
 import { LogHubs } from "../../../src/dialects/shelby/live/logHubs.ts";
+import { seqOf } from "../../../src/dialects/shelby/live/logSeq.ts";
+import { encodePlace } from "../../../src/engine/logPlace.ts";
 import { type LiveServer, startLive } from "./liveServer.ts";
 
 const numbered = (from: number, to: number) =>
@@ -228,7 +230,7 @@ test("who has caught up from far behind shares the others' hub, and leaves it wh
     const follower: LogFollower = {
       from,
       onRoom: null,
-      begin: (_text, first) => void heard.push(...first.map(({ line }) => line)),
+      beginWith: ({ lines: first }) => void heard.push(...first.map(({ line }) => line)),
       take: (messages, at) => {
         for (const { data } of messages.slice(at)) heard.push("line" in data ? data.line : data.status);
         return messages.length - at;
@@ -281,4 +283,84 @@ test("beginnings of lines on two streams that nothing follows reach event stream
     });
     expect(linesOf(await again.text())).toEqual(["one", "two", "warn", "rest"].slice(at + 1));
   }
+});
+
+/** A job whose first run ended as it wrote `part` without a newline, and which waits for its next. */
+async function serverWithUnfinishedLine(): Promise<LiveServer> {
+  const server = await serverWithLines(1);
+  const { id, attempt } = await server.engine.read.job("j");
+  const chunk = { id, attempt, seq: 50, time: Date.now(), stream: "stderr" as const, text: "part" };
+  await server.engine.appendLog({ workerId: "node-1", chunks: [chunk] });
+  await server.finish("j", "failed");
+  return server;
+}
+
+test("who heard the end is not told a line again that others hear when the job runs anew", async () => {
+  await using server = await serverWithUnfinishedLine();
+  using first = server.listen("/ws/jobs/j/logs");
+  const { seq } = await first.first("end");
+  expect(first.lines).toEqual(["line 0", "part"]);
+  await server.engine.retry("j");
+  // This one knows of the whole lines, and shares what is read with the one that comes back.
+  const whole = first.messages.find(({ type }) => type === "snapshot");
+  using other = server.listen(`/ws/jobs/j/logs?after=${(whole?.seq ?? 0) - 1_024}`);
+  using joined = server.listen("/ws/jobs/j/logs");
+  await joined.first("snapshot");
+  const reads = spyOn(server.engine.read, "log");
+  using back = server.listen(`/ws/jobs/j/logs?after=${seq}`);
+  await untilReadTwice(reads);
+  await server.start("j");
+  await server.log("j", "again");
+  await Promise.all(
+    [back, other, joined].map((listener) =>
+      listener.until("again", (heard) => heard.some(({ data }) => data.line === "again")),
+    ),
+  );
+  expect(back.lines).toEqual(["again"]);
+  expect(back.messages[0]?.seq).toBeGreaterThan(seq);
+  expect(other.lines).toEqual(["part", "again"]);
+  expect(joined.lines).toEqual(["line 0", "part", "again"]);
+  expect(server.faults).toEqual([]);
+});
+
+test("who comes before a failed job runs anew begins with the line that its last run left unfinished", async () => {
+  await using server = await serverWithUnfinishedLine();
+  await server.engine.retry("j");
+  using listener = server.listen("/ws/jobs/j/logs");
+  expect((await listener.first("snapshot")).data.logs.map(({ line }) => line)).toEqual(["line 0", "part"]);
+});
+
+test("a number of an attempt that the job has not had is none of its log", async () => {
+  await using server = await serverWithLines(3);
+  const { id } = await server.engine.read.job("j");
+  const seq = seqOf(id, { place: encodePlace({ attempt: 2, seq: 0 }), index: 1 });
+  using listener = server.listen(`/ws/jobs/j/logs?after=${seq}`);
+  const { logs } = (await listener.first("snapshot")).data;
+  expect(logs.map(({ line }) => line)).toEqual(numbered(0, 3));
+  await server.log("j", "line 3");
+  await listener.first("log");
+  expect(listener.lines).toEqual(numbered(0, 4));
+});
+
+test("few logs are read at a time, however many begin to be followed at once", async () => {
+  await using server = await startLive();
+  const keys = Array.from({ length: 30 }, (_, n) => `job-${n}`);
+  await server.submit(...keys);
+  for (const key of keys) await server.log(key, "a line");
+  let reading = 0;
+  let most = 0;
+  const { log } = server.engine.read;
+  spyOn(server.engine.read, "log").mockImplementation(async (...args) => {
+    reading++;
+    most = Math.max(most, reading);
+    // As a store does that is asked over a network.
+    await Bun.sleep(5);
+    const page = await log.apply(server.engine.read, args);
+    reading--;
+    return page;
+  });
+  const listeners = keys.map((key) => server.listen(`/ws/jobs/${key}/logs`));
+  await Promise.all(listeners.map((listener) => listener.first("snapshot")));
+  for (const { socket } of listeners) socket.terminate();
+  expect(most).toBeLessThanOrEqual(4);
 });

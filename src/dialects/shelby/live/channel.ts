@@ -36,12 +36,14 @@ export interface ChannelLimits {
   readonly maxKeptBytes: number;
 }
 
-interface Place {
+interface Place<D> {
   /** How many messages of the stream it has behind it. */
   taken: number;
   movedAtMs: number;
   /** For how long the others have waited for this one. */
   heldMs: number;
+  /** Says what it knew when it came, and which it is not given again; null as soon as something else comes. */
+  isKnown: ((message: Message<D>) => boolean) | null;
 }
 
 /** What a message costs beside its text, about. */
@@ -70,7 +72,7 @@ export class Channel<D> {
   readonly #limits: ChannelLimits;
   readonly #kept: KeptBytes;
   readonly #messages: Message<D>[] = [];
-  readonly #followers = new Map<Follower<D>, Place>();
+  readonly #followers = new Map<Follower<D>, Place<D>>();
   readonly #laggards = new Set<Follower<D>>();
   #head: number;
   /** Number of the last message that is no longer here, or what came before the first one. */
@@ -162,7 +164,7 @@ export class Channel<D> {
     this.joinAfter(follower, (message) => message.seq <= seq);
   }
 
-  /** Lets a follower go on after the messages that it knows: the first ones of those kept, or none. */
+  /** Lets a follower go on after the messages that it knows: the first ones of those kept and of those to come, or none. */
   joinAfter(follower: Follower<D>, isKnown: (message: Message<D>) => boolean): void {
     let known = 0;
     let end = this.#messages.length;
@@ -173,7 +175,7 @@ export class Channel<D> {
       else end = middle;
     }
     const taken = this.#gone + known;
-    this.#followers.set(follower, { taken, movedAtMs: performance.now(), heldMs: 0 });
+    this.#followers.set(follower, { taken, movedAtMs: performance.now(), heldMs: 0, isKnown });
     follower.onRoom = () => this.#pump(follower);
     this.#pump(follower);
   }
@@ -275,6 +277,7 @@ export class Channel<D> {
   #pump(follower: Follower<D>): void {
     const place = this.#followers.get(follower);
     if (place === undefined) return;
+    this.#skipKnown(place);
     const from = place.taken - this.#gone;
     if (from < 0) {
       this.#drop(follower, CLOSE.tooSlow, "the reader is too slow: what it needs next is no longer kept");
@@ -292,12 +295,23 @@ export class Channel<D> {
     else if (this.#followers.has(follower)) this.#fellBehind(follower, place);
   }
 
-  #endIfTaken(follower: Follower<D>, { taken }: Place): void {
+  #skipKnown(place: Place<D>): void {
+    for (let message = this.#messages[place.taken - this.#gone]; place.isKnown !== null && message; ) {
+      if (!place.isKnown(message)) {
+        place.isKnown = null;
+        return;
+      }
+      place.taken++;
+      message = this.#messages[place.taken - this.#gone];
+    }
+  }
+
+  #endIfTaken(follower: Follower<D>, { taken }: Place<D>): void {
     if (this.#ending === null || taken !== this.#published || !this.#followers.has(follower)) return;
     this.#drop(follower, this.#ending.code, this.#ending.reason);
   }
 
-  #fellBehind(follower: Follower<D>, place: Place): void {
+  #fellBehind(follower: Follower<D>, place: Place<D>): void {
     if (this.#laggards.has(follower)) return;
     place.movedAtMs = performance.now();
     this.#laggards.add(follower);

@@ -5,7 +5,7 @@ import { type HeldForReaders, HOLDS_TOO_MUCH, type LiveStream, type PieceSource 
 import { CLOSE } from "../../socket.ts";
 import { jsonPiecesOf, PIECE_CHARACTERS } from "../../textPieces.ts";
 import type { Message } from "./channel.ts";
-import type { LogEntry, LogFollower, LogPoint } from "./logHub.ts";
+import type { LogBeginning, LogEntry, LogFollower, LogPoint } from "./logHub.ts";
 import type { LogHubs } from "./logHubs.ts";
 import type { LogLine } from "./logLines.ts";
 
@@ -135,7 +135,7 @@ class EventFollower implements LogFollower, PieceSource {
     this.#forget();
   }
 
-  begin(_text: string, lines: readonly LogLine[]): void {
+  beginWith({ lines }: LogBeginning): void {
     if (this.#isEnded) return;
     let characters = 0;
     for (const line of lines) characters += sizeOf(line);

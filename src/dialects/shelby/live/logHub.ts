@@ -11,6 +11,7 @@ import type { Engine } from "../../../engine/engine.ts";
 import { decodePlace, encodePlace } from "../../../engine/logPlace.ts";
 import type { JobWatch } from "../../jobWatch.ts";
 import { CLOSE } from "../../socket.ts";
+import type { Turns } from "../../turns.ts";
 import { Channel, type Follower } from "./channel.ts";
 import type { KeptBytes } from "./keptBytes.ts";
 import type { LiveLimits } from "./liveLimits.ts";
@@ -18,16 +19,17 @@ import type { LiveViews } from "./liveViews.ts";
 import { LineAssembler, type LogLine } from "./logLines.ts";
 import { earlier, isAfter, LOG_START, type LogPoint } from "./logPoint.ts";
 import { pointOf, seqOf } from "./logSeq.ts";
-import { type LogSnapshot, takeSnapshot } from "./logSnapshot.ts";
+import { type LogBeginning, type LogSnapshot, takeSnapshot } from "./logSnapshot.ts";
 
 export type { LogPoint } from "./logPoint.ts";
+export type { LogBeginning } from "./logSnapshot.ts";
 
 /** What a message of a log is made from. */
 export type LogEntry = LogLine | { readonly status: string };
 
 export interface LogFollower extends Follower<LogEntry> {
-  /** Begins with the last lines; `text` is the message with them. */
-  begin(text: string, lines: readonly LogLine[]): void;
+  /** Begins with the last lines. */
+  beginWith(beginning: LogBeginning): void;
   /** What it wants: all, what follows a message, or what follows a point of the log. */
   readonly from: null | { readonly seq: number } | LogPoint;
 }
@@ -45,6 +47,8 @@ export interface LogHubOptions {
   readonly views: Pick<LiveViews, "status">;
   readonly limits: LiveLimits;
   readonly kept: KeptBytes;
+  /** Shared by all hubs: what many read and make at once would wait in memory. */
+  readonly turns: Turns;
   readonly clock: () => number;
   /** Takes one whom this cannot serve any more: what it wants is far from here, no longer kept, or told. */
   readonly onLate: (guest: LogGuest) => void;
@@ -59,6 +63,8 @@ export interface LogHubOptions {
 const STORE_PAUSE_MS = 1_000;
 /** A snapshot is made once for all who come within this time, as long as nothing new comes. */
 const SNAPSHOT_REUSE_MS = 1_000;
+/** One of more characters is kept for those who come later only where several came at once. */
+const SMALL_SNAPSHOT_CHARACTERS = 256 * 1024;
 /** So far apart, in chunks, followers may be that begin together. */
 const NEAR_CHUNKS = 1_000;
 /** Chunks read again before the point at which a follower goes on: a line of another stream may have begun in them. */
@@ -83,6 +89,8 @@ export class LogHub {
   #isOver = false;
   #wake: AbortController | null = null;
   #snapshot: LogSnapshot | null = null;
+  /** The points with which followers came. */
+  readonly #known = new WeakMap<object, LogPoint>();
 
   constructor(options: LogHubOptions) {
     this.#options = options;
@@ -110,6 +118,7 @@ export class LogHub {
   /** Adds a follower; it hears of everything, its own end included, by its methods. */
   join(guest: LogGuest): void {
     this.#pending.push(guest);
+    if (guest.from !== null) this.#known.set(guest.follower, guest.from);
     this.#wake?.abort();
     if (!this.#isRunning) void this.#run();
   }
@@ -122,7 +131,11 @@ export class LogHub {
 
   /** Lets go of those who have heard all up to `last`, where they may go. */
   release(mayGo: (follower: Follower<LogEntry>) => boolean): readonly Follower<LogEntry>[] {
-    const followers = this.#channel.caughtUp.filter(mayGo);
+    const followers = this.#channel.caughtUp.filter((follower) => {
+      const known = this.#known.get(follower);
+      // Who knows more than was told here is not to hear it from another.
+      return mayGo(follower) && (known === undefined || !isAfter(known, this.#last));
+    });
     for (const follower of followers) this.#channel.leave(follower);
     if (!this.#isFollowed) this.#wake?.abort();
     return followers;
@@ -173,12 +186,18 @@ export class LogHub {
 
   /** Reads what is new, gives it to the followers, and lets those in who wait. */
   async #step(): Promise<void> {
+    await this.#options.turns.take(() => this.#look());
+    await this.#channel.trimmable(() => this.#pending.length > 0);
+    this.#channel.trim();
+  }
+
+  async #look(): Promise<void> {
+    // All may have left before it was this one's turn.
+    if (!this.#isFollowed) return;
     if (this.#cursor === null) await this.#begin();
     else await this.#advance(this.#cursor);
     // Before anything is let go of: somebody may have come for it.
     if (this.#pending.length > 0) await this.#admit();
-    await this.#channel.trimmable(() => this.#pending.length > 0);
-    this.#channel.trim();
   }
 
   /** Those who come before the first look are of one kind: all new, or all near one point. */
@@ -189,6 +208,7 @@ export class LogHub {
   }
 
   async #begin(): Promise<void> {
+    await this.#forgetPointsBeyond();
     const [first, ...others] = this.#pending.flatMap(({ from }) => (from === null ? [] : [from]));
     if (first === undefined) {
       const snapshot = await this.#takeSnapshot();
@@ -201,6 +221,16 @@ export class LogHub {
     this.#assembler = new LineAssembler();
     this.#startAt(start);
     await this.#advance(encodePlace({ attempt, seq: Math.max(0, seq - 1 - CHUNKS_BEFORE) }));
+  }
+
+  /** A point of an attempt that the job has not had is none of this log. */
+  async #forgetPointsBeyond(): Promise<void> {
+    if (this.#pending.every(({ from }) => from === null)) return;
+    const latest = Math.max(1, (await this.#options.engine.read.job(this.job.id)).attempt);
+    this.#pending = this.#pending.map(({ follower, from }) => {
+      const isBeyond = from !== null && decodePlace(from.place).attempt > latest;
+      return { follower, from: isBeyond ? null : from };
+    });
   }
 
   #beginAfter({ assembler, next, point }: LogSnapshot): void {
@@ -260,6 +290,9 @@ export class LogHub {
       if (guest.from !== null) this.#goOn(guest.follower, guest.from);
       else if (snapshot !== null) this.#beginWith(guest, snapshot);
     }
+    const hasOneReader = here.filter(isNew).length <= 1;
+    if (snapshot !== null && hasOneReader && snapshot.characters > SMALL_SNAPSHOT_CHARACTERS)
+      this.#snapshot = null;
   }
 
   /** Some know what may have been written after the last look, or the end of an attempt that wrote nothing. */
@@ -291,7 +324,8 @@ export class LogHub {
     return isFinal(this.#state) && isAfter(from, end.place > 0 ? end : this.#last);
   }
 
-  #beginWith(guest: LogGuest, { text, lines, point, next }: LogSnapshot): void {
+  #beginWith(guest: LogGuest, snapshot: LogSnapshot): void {
+    const { point, next } = snapshot;
     const isFar = !this.#isAtEnd && next > (this.#cursor ?? 0);
     // The followers here are slow, and would hold up who comes.
     if (isFar) this.#isNear = false;
@@ -299,7 +333,8 @@ export class LogHub {
       this.#options.onLate(guest);
       return;
     }
-    guest.follower.begin(text, lines);
+    this.#known.set(guest.follower, point);
+    guest.follower.beginWith(snapshot);
     this.#channel.joinAfter(guest.follower, ({ data }) => "place" in data && !isAfter(data, point));
   }
 
@@ -330,9 +365,9 @@ export class LogHub {
 
   /** The job is final and its log was read to the end; unless it was started again meanwhile, all is told. */
   async #finish(): Promise<void> {
-    const { job, engine, views, clock, onLate } = this.#options;
+    const { job, engine, turns, views, clock, onLate } = this.#options;
     const { attempt } = await engine.read.job(job.id);
-    await this.#advance(this.#cursor ?? 0);
+    await turns.take(() => this.#advance(this.#cursor ?? 0));
     if (!this.#isAtEnd || !isFinal(this.#state)) return;
     this.#publish(this.#assembler.rest());
     // After all lines so far, and before those of a later attempt, also where the last attempt wrote none.

@@ -6,6 +6,7 @@ import type { Job } from "../../../domain/job.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { JobWatch } from "../../jobWatch.ts";
 import { CLOSE } from "../../socket.ts";
+import { Turns } from "../../turns.ts";
 import type { KeptBytes } from "./keptBytes.ts";
 import type { LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
@@ -28,12 +29,15 @@ interface Home {
   moves: number;
 }
 
+/** Logs that are read, and snapshots that are made, at a time. */
+const READS_AT_A_TIME = 4;
 /** A follower that no hub could serve after so many moves is told to come back. */
 const MAX_MOVES = 4;
 
 export class LogHubs {
   readonly #options: LogHubsOptions;
   readonly #watch: JobWatch;
+  readonly #turns = new Turns(READS_AT_A_TIME);
   /** By the job's key, the oldest first. */
   readonly #hubs = new Map<string, LogHub[]>();
   readonly #homes = new WeakMap<object, Home>();
@@ -79,7 +83,7 @@ export class LogHubs {
   #make(job: Job): LogHub {
     const { engine, views, limits, kept, clock, onFault } = this.#options;
     const hub: LogHub = new LogHub({
-      ...{ job, engine, watch: this.#watch, views, limits, kept, clock, onFault },
+      ...{ job, engine, watch: this.#watch, views, limits, kept, turns: this.#turns, clock, onFault },
       onLate: (guest) => this.#moveOn(job, guest),
       onCaughtUp: () => this.#unite(hub),
       onIdle: () => this.#forget(hub),

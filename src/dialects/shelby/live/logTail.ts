@@ -1,4 +1,5 @@
 /** The last lines of a log over all attempts, within a size. */
+import type { JobState } from "../../../domain/job.ts";
 import type { Reads } from "../../../engine/engine.ts";
 import { decodePlace } from "../../../engine/logPlace.ts";
 import { LineAssembler, type LogLine } from "./logLines.ts";
@@ -12,6 +13,8 @@ export interface LogTail {
 }
 
 interface Part extends LogTail {
+  /** The job's state when the last of it was read. */
+  readonly state: JobState;
   readonly bytes: number;
   /** False when fewer lines were asked for than wanted, to keep to the size. */
   readonly isWhole: boolean;
@@ -32,8 +35,11 @@ export async function readTail(
   limits: { readonly snapshotLines: number; readonly maxSnapshotBytes: number },
 ): Promise<LogTail> {
   const latest = await readAttempt(read, jobId, null, limits.snapshotLines, limits.maxSnapshotBytes);
-  const parts = [latest.lines];
-  let room = limits.snapshotLines - latest.lines.length;
+  // Nothing more is written by an attempt that does not run.
+  const rest = latest.state === "leased" || latest.state === "running" ? [] : latest.assembler.rest();
+  const latestLines = [...latest.lines, ...rest].slice(-limits.snapshotLines);
+  const parts: (readonly LogLine[])[] = [latestLines];
+  let room = limits.snapshotLines - latestLines.length;
   let bytes = latest.bytes;
   let isWhole = latest.isWhole;
   const last = decodePlace(latest.next).attempt - 1;
@@ -84,6 +90,7 @@ async function readLast(
   let readBytes = 0;
   let isWhole = true;
   let next = 0;
+  let state: JobState = "ready";
   for await (const page of pagesOf(read, jobId, attempt, tailLines)) {
     for (const { text } of page.items) readBytes += text.length;
     if (readBytes > maxReadBytes) return null;
@@ -101,8 +108,9 @@ async function readLast(
     }
     lines.splice(0, dropped);
     next = page.next;
+    state = page.state;
   }
-  return { lines, assembler, next, bytes: bytes + assembler.heldCharacters, isWhole };
+  return { lines, assembler, next, state, bytes: bytes + assembler.heldCharacters, isWhole };
 }
 
 async function* pagesOf(

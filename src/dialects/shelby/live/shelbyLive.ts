@@ -18,7 +18,7 @@ import { endIdOf, logEvents, readLastEventId } from "./eventStream.ts";
 import { KeptBytes } from "./keptBytes.ts";
 import { DEFAULT_LIVE_LIMITS, type LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
-import type { LogEntry, LogFollower } from "./logHub.ts";
+import type { LogBeginning, LogEntry, LogFollower } from "./logHub.ts";
 import { LogHubs } from "./logHubs.ts";
 import { NodesSource } from "./nodesSource.ts";
 import { SocketFollower } from "./socketFollower.ts";
@@ -107,6 +107,10 @@ class LogSocket extends SocketFollower<LogEntry> implements LogFollower {
   constructor(connection: SocketConnection) {
     super(connection);
     this.from = readAfter(connection.query);
+  }
+
+  beginWith({ text }: LogBeginning): void {
+    this.begin(text);
   }
 }
 
