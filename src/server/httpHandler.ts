@@ -5,7 +5,6 @@ import type { LiveStream } from "../dialects/liveStream.ts";
 import { isRequestError, MethodNotAllowedError, PathNotFoundError } from "../dialects/requestErrors.ts";
 import type { Access, BodyOptions, Call, JsonBody, LiveRequest, Role } from "../dialects/route.ts";
 import { isDomainError } from "../domain/errors.ts";
-import type { AddressSource } from "./access/callerAddress.ts";
 import type { Cors } from "./access/cors.ts";
 import { hasUrlToken, splitUrlToken } from "./access/credentials.ts";
 import { RefusedSites, refuseForeignPage } from "./access/foreignPage.ts";
@@ -15,11 +14,12 @@ import type { LiveRequests } from "./liveRequests.ts";
 import { readJsonBody } from "./requestBody.ts";
 import type { Router, Target } from "./router.ts";
 import { RouteTimes } from "./routeTimes.ts";
+import { type EndsSource, endsOf } from "./sockets/sendQueues.ts";
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
 
 /** What a server knows of the connections of its requests, and does to them. */
-export interface Connections extends AddressSource {
+export interface Connections extends EndsSource {
   /** Closes it when nothing moves on it for so long. */
   timeout(request: Request, seconds: number): void;
 }
@@ -197,7 +197,8 @@ class HttpCall implements Call {
     const { request, access, role, urlToken } = this;
     // A second is the least there is.
     const cut = () => this.#connections.timeout(request, 1);
-    return this.#live.enterStream(request, this.#gate.lasting(request, access, role, urlToken), cut);
+    const ends = endsOf(request, this.#connections);
+    return this.#live.enterStream(request, ends, this.#gate.lasting(request, access, role, urlToken), cut);
   }
 }
 

@@ -3,6 +3,7 @@ import type { LiveStream } from "../dialects/liveStream.ts";
 import type { LiveRequest } from "../dialects/route.ts";
 import { OpenStream, type OpenStreamLimits } from "./openStream.ts";
 import type { OpenStreams } from "./sockets/openStreams.ts";
+import type { ConnectionEnds } from "./sockets/sendQueues.ts";
 
 /** Why streams end, as their readers are told. */
 const REVOKED = "the API key is no longer known here, or its role no longer reaches as far";
@@ -58,14 +59,21 @@ export class LiveRequests {
    * Enters a request whose answer is a stream that lasts. It is counted until that was sent to its end or its
    * connection is gone.
    *
+   * @param ends of its connection, where they are known
    * @param lasting the way to ask whether its key is still good: it is ended when it is not
    * @param cut has its connection closed within seconds
    * @throws OverloadedError when there is no room for one more
    */
-  enterStream(request: Request, lasting: Promise<() => boolean>, cut: () => void): LiveStream {
+  enterStream(
+    request: Request,
+    ends: ConnectionEnds | null,
+    lasting: Promise<() => boolean>,
+    cut: () => void,
+  ): LiveStream {
     const leaveRoom = this.#streams.enter();
     const stream = new OpenStream({
       ...{ clientSignal: request.signal, limits: this.#limits, held: this.#streams.held, cut },
+      progress: this.#streams.watch(ends),
       onOver: (over) => {
         this.#checks.delete(over);
         leaveRoom();
@@ -88,7 +96,7 @@ export class LiveRequests {
   #check(): void {
     for (const [stream, mayGoOn] of this.#checks) {
       if (!mayGoOn()) stream.drop(REVOKED);
-      else stream.dropIfStill();
+      else void stream.dropIfStill();
     }
   }
 

@@ -6,12 +6,13 @@
  * cuts it is the connection's own timeout: Bun looks at those every four seconds.
  */
 import type { HeldForReaders, LiveStream, PieceSource } from "../dialects/liveStream.ts";
+import type { ReaderProgress } from "./sockets/readerProgress.ts";
 
 /** Limits of one stream. */
 export interface OpenStreamLimits {
   /** A reader that takes nothing of what waits for it for so long is dropped. */
   readonly socketStallMs: number;
-  /** How long a reader that is to leave has to take what is still for it. */
+  /** A reader that is to leave and takes nothing for so long is cut off. */
   readonly socketCloseGraceMs: number;
 }
 
@@ -20,6 +21,7 @@ export interface OpenStreamOptions {
   readonly clientSignal: AbortSignal;
   readonly limits: OpenStreamLimits;
   readonly held: HeldForReaders;
+  readonly progress: ReaderProgress;
   /** Has the connection closed within seconds, whatever its reader does. */
   readonly cut: () => void;
   /** Called once, when the body was sent to its end or its connection is gone. */
@@ -34,12 +36,10 @@ export class OpenStream implements LiveStream {
   readonly #abort = new AbortController();
   readonly #gone = () => this.#over("the client is gone");
   #source: PieceSource | null = null;
-  /** Size of the piece that the reader has not taken yet, and since when it waits. */
+  /** Size of the piece that the reader has not taken yet. */
   #waitingBytes = 0;
-  #waitingSinceMs = 0;
   #isDropped = false;
   #isOver = false;
-  #graceTimer: Timer | null = null;
 
   constructor(options: OpenStreamOptions) {
     this.#options = options;
@@ -70,16 +70,15 @@ export class OpenStream implements LiveStream {
   drop(reason: string): void {
     if (this.#isDropped || this.#isOver) return;
     this.#isDropped = true;
-    this.#graceTimer = setTimeout(this.#options.cut, this.#options.limits.socketCloseGraceMs);
-    this.#graceTimer.unref();
+    this.#options.progress.leave(this.#options.limits.socketCloseGraceMs, this.#options.cut);
     this.#abort.abort(reason);
   }
 
   /** Drops a reader that has taken nothing for too long. To be called now and then. */
-  dropIfStill(): void {
+  async dropIfStill(): Promise<void> {
     const { socketStallMs } = this.#options.limits;
-    if (this.#waitingBytes === 0 || performance.now() - this.#waitingSinceMs <= socketStallMs) return;
-    this.drop(`the reader is too slow: it took nothing for ${socketStallMs} ms`);
+    if (this.#waitingBytes === 0 || !(await this.#options.progress.isStill(socketStallMs))) return;
+    if (this.#waitingBytes > 0) this.drop(`the reader is too slow: it took nothing for ${socketStallMs} ms`);
   }
 
   async #pull(source: PieceSource, controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
@@ -110,14 +109,14 @@ export class OpenStream implements LiveStream {
   #wait(bytes: number): void {
     this.held.change(bytes - this.#waitingBytes);
     this.#waitingBytes = bytes;
-    this.#waitingSinceMs = performance.now();
+    this.#options.progress.moved();
   }
 
   #over(reason: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#wait(0);
-    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#options.progress.ended();
     this.#options.clientSignal.removeEventListener("abort", this.#gone);
     this.#abort.abort(reason);
     this.#source?.closed();

@@ -337,7 +337,8 @@ test("a reader that takes nothing is dropped, also when nothing more comes; a sl
   // Larger than what the system's own buffers take.
   for (const connection of setup.connections) connection.send(["x".repeat(24_000_000)]);
   await until("the message", () => idle.messages.length === 2);
-  await Bun.sleep(500);
+  // What is sent to one that is told to leave goes nowhere.
+  await until("the drop", () => setup.connections.every((connection) => connection.send(["more"]) === 1));
   expect(idle.socket.readyState).toBe(WebSocket.OPEN);
   still.socket.resume();
   expect(await still.closed).toEqual({

@@ -3,6 +3,7 @@ import type { ServerWebSocket } from "bun";
 import type { Role } from "../../dialects/route.ts";
 import { CLOSE, type SocketConnection, type SocketRoute } from "../../dialects/socket.ts";
 import type { HeldBytes } from "./heldBytes.ts";
+import type { ReaderProgress } from "./readerProgress.ts";
 
 /** Limits of one WebSocket. */
 export interface ConnectionLimits {
@@ -10,7 +11,7 @@ export interface ConnectionLimits {
   readonly maxSocketBufferBytes: number;
   /** A reader that takes nothing of what waits for it for so long is dropped. */
   readonly socketStallMs: number;
-  /** How long a reader that is told to leave has to take what is still for it. */
+  /** A reader that is told to leave and takes nothing for so long is cut off. */
   readonly socketCloseGraceMs: number;
 }
 
@@ -31,6 +32,7 @@ export interface ConnectionOptions {
   readonly limits: ConnectionLimits;
   /** Counts what waits for the readers of all. */
   readonly allHeld: HeldBytes;
+  readonly progress: ReaderProgress;
   /** Called when it is gone. */
   readonly leave: () => void;
 }
@@ -49,13 +51,12 @@ export class Connection implements SocketConnection {
   onEnd: (() => void) | null = null;
   readonly #limits: ConnectionLimits;
   readonly #allHeld: HeldBytes;
+  readonly #progress: ReaderProgress;
   readonly #leave: () => void;
-  /** What waited for the reader at the last look, and since when that has not become less. */
+  /** What waited for the reader at the last look. */
   #held = 0;
-  #stillSinceMs = 0;
   #socket: ServerWebSocket<Connection> | null = null;
   #isClosing = false;
-  #graceTimer: Timer | null = null;
 
   constructor(options: ConnectionOptions) {
     this.route = options.route;
@@ -66,6 +67,7 @@ export class Connection implements SocketConnection {
     this.mayGoOn = options.mayGoOn;
     this.#limits = options.limits;
     this.#allHeld = options.allHeld;
+    this.#progress = options.progress;
     this.#leave = options.leave;
   }
 
@@ -86,7 +88,7 @@ export class Connection implements SocketConnection {
     this.#socket = null;
     this.#look();
     this.#leave();
-    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#progress.ended();
     const { onEnd } = this;
     this.onRoom = null;
     this.onEnd = null;
@@ -118,16 +120,18 @@ export class Connection implements SocketConnection {
   }
 
   /** Drops a reader that has taken nothing for too long. To be called now and then. */
-  dropIfStill(): void {
+  async dropIfStill(): Promise<void> {
+    const { socketStallMs } = this.#limits;
     this.#look();
-    const stillMs = performance.now() - this.#stillSinceMs;
-    if (this.#held === 0 || stillMs <= this.#limits.socketStallMs) return;
-    this.close(CLOSE.tooSlow, `the reader is too slow: it took nothing for ${this.#limits.socketStallMs} ms`);
+    if (this.#held === 0 || !(await this.#progress.isStill(socketStallMs))) return;
+    this.#look();
+    if (this.#held === 0) return;
+    this.close(CLOSE.tooSlow, `the reader is too slow: it took nothing for ${socketStallMs} ms`);
   }
 
   #look(): void {
     const held = this.#socket?.getBufferedAmount() ?? 0;
-    if (held < this.#held || this.#held === 0) this.#stillSinceMs = performance.now();
+    if (held < this.#held || this.#held === 0) this.#progress.moved();
     this.#allHeld.change(held - this.#held);
     this.#held = held;
   }
@@ -138,8 +142,7 @@ export class Connection implements SocketConnection {
     this.#isClosing = true;
     socket.close(code, shortened(reason));
     // A reader that does not even take its dismissal would keep its memory here.
-    this.#graceTimer = setTimeout(() => socket.terminate(), this.#limits.socketCloseGraceMs);
-    this.#graceTimer.unref();
+    this.#progress.leave(this.#limits.socketCloseGraceMs, () => socket.terminate());
   }
 }
 

@@ -11,6 +11,11 @@ export class HeldBytes implements HeldForReaders {
     this.#max = max;
   }
 
+  /** More than half of what may be held is. */
+  get isShort(): boolean {
+    return this.#held * 2 > this.#max;
+  }
+
   hasRoom(bytes: number, shared?: object): boolean {
     if (shared !== undefined && this.#holders.has(shared)) return true;
     return this.#held + bytes <= this.#max;

@@ -1,6 +1,8 @@
 /** WebSockets, event streams and followed logs: each is a connection that lasts, so there is one bound for all. */
 import { OverloadedError } from "../../domain/errors.ts";
 import { HeldBytes } from "./heldBytes.ts";
+import { ReaderProgress } from "./readerProgress.ts";
+import { type ConnectionEnds, SendQueues } from "./sendQueues.ts";
 
 /** What a client is told that came when there was no room. */
 export const FULL_RETRY_AFTER_MS = 5_000;
@@ -10,6 +12,7 @@ export class OpenStreams {
   #size = 0;
   /** What they hold together for their readers. */
   readonly held: HeldBytes;
+  readonly #queues = new SendQueues();
 
   constructor(max: number, maxHeldBytes: number) {
     this.#max = max;
@@ -19,6 +22,11 @@ export class OpenStreams {
   /** How many are open. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Watches the reader of one of them. */
+  watch(ends: ConnectionEnds | null): ReaderProgress {
+    return new ReaderProgress({ queues: this.#queues, ends, held: this.held });
   }
 
   /**

@@ -16,6 +16,7 @@ import type { Gate } from "../access/gate.ts";
 import { closingFor } from "./closing.ts";
 import { Connection, type ConnectionLimits, type Refusal } from "./connection.ts";
 import { FULL_RETRY_AFTER_MS, type OpenStreams } from "./openStreams.ts";
+import { endsOf } from "./sendQueues.ts";
 import { type SocketMatch, SocketPaths } from "./socketPaths.ts";
 
 /** Limits of the WebSockets of one server. */
@@ -102,6 +103,7 @@ export class Sockets {
       const connection = new Connection({
         ...{ route, params, query, role, refusal, mayGoOn, limits, leave },
         allHeld: streams.held,
+        progress: streams.watch(endsOf(request, server)),
       });
       if (server.upgrade(request, { data: connection })) return undefined;
       leave();
@@ -179,7 +181,7 @@ export class Sockets {
   #check(): void {
     for (const connection of this.#open) {
       if (!connection.mayGoOn()) connection.close(REVOKED.code, REVOKED.reason);
-      else connection.dropIfStill();
+      else void connection.dropIfStill();
     }
   }
 
