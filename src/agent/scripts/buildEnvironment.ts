@@ -18,6 +18,9 @@ export interface EnvironmentTools extends Pick<RunContext, "signal" | "note" | "
   readonly reads: readonly string[];
 }
 
+/** The empty environment could not be made, before anything of the requirements was looked at. */
+export class VenvFault extends JobFault {}
+
 /** Lines of an installer that are kept as the reason of its failure. */
 const REASON_LINES = 8;
 const REASON_CHARACTERS = 2_000;
@@ -45,17 +48,12 @@ export async function buildEnvironment(
   const own = join(folder, "bin", "python");
   tools.note(`preparing an environment with ${uv === null ? "pip" : "uv"} (Python ${python.version})`);
   if (uv === null) {
-    await install(
-      tools,
-      folder,
-      [python.executable, "-m", "venv", folder],
-      "cannot make a virtual environment",
-    );
+    await install(tools, folder, [python.executable, "-m", "venv", folder], VenvFault);
     const pip = [own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-color"];
     await install(tools, folder, [...pip, "--progress-bar", "off", "-r", list]);
   } else {
     const venv = [uv, "venv", "--no-project", "--allow-existing", "--python", python.executable, folder];
-    await install(tools, folder, venv, "cannot make a virtual environment");
+    await install(tools, folder, venv, VenvFault);
     await install(tools, folder, [uv, "pip", "install", "--no-progress", "--python", own, "-r", list]);
   }
   const packages = await listPackages(tools, folder, python, askedInstallers(requirements));
@@ -69,7 +67,7 @@ async function install(
   tools: EnvironmentTools,
   folder: string,
   argv: readonly string[],
-  what = "the requirements cannot be installed",
+  Fault: typeof JobFault | typeof VenvFault = JobFault,
 ): Promise<void> {
   const last = new LastLines(REASON_LINES, REASON_CHARACTERS, (line) => !line.startsWith("[notice]"));
   const end = await tools.step(launchOf(tools, folder, argv), {
@@ -77,10 +75,12 @@ async function install(
     onOutput: (_stream, bytes) => last.append(bytes),
   });
   if (end.exitCode === 0 && end.signal === null) return;
-  if (end.reason === "timeLimit") throw new JobFault(`${what}: it took too long (environment-timeout-ms)`);
+  const what =
+    Fault === VenvFault ? "cannot make a virtual environment" : "the requirements cannot be installed";
+  if (end.reason === "timeLimit") throw new Fault(`${what}: it took too long (environment-timeout-ms)`);
   const how = end.signal === null ? `exit code ${end.exitCode}` : `signal ${end.signal}`;
   const said = last.text();
-  throw new JobFault(`${what} (${how})${said === "" ? "" : `:\n${said}`}`);
+  throw new Fault(`${what} (${how})${said === "" ? "" : `:\n${said}`}`);
 }
 
 /** Lists what is installed in the environment, by the interpreter that it was made with. */

@@ -6,13 +6,14 @@ import type { JobResult, JsonObject, NewRecord } from "@yardmaster/client";
 import { PROVENANCE, recordHash } from "../../domain/provenance.ts";
 import { UnavailableFault } from "../binaries/download.ts";
 import { errorText } from "../errorText.ts";
-import { isFull, MachineBusyError, machineFault } from "../machineFault.ts";
+import { MachineBusyError, machineFault } from "../machineFault.ts";
 import { JobFault, type Launch, type RunContext } from "../runner.ts";
 import type { ProcessEnd } from "../supervisedProcess.ts";
 import { fetchDataset, type HeldDataset } from "./dataset.ts";
 import { DATASET_FOLDER, OUTPUT_FOLDER, REQUIREMENTS_FILE } from "./entrypoint.ts";
 import type { Environment } from "./environments.ts";
 import { fetchScript } from "./fetchScript.ts";
+import { InstallRoom, saysDiskFull } from "./installRoom.ts";
 import { LastLines } from "./lastLines.ts";
 import { findModel } from "./model.ts";
 import { type AttemptEnd, provenanceRecord } from "./provenanceRecord.ts";
@@ -25,8 +26,6 @@ import type { UsageWatch } from "./usageSampler.ts";
 
 /** Of the last line of errors, what is shown as the reason of a failure. */
 const MAX_REASON_CHARACTERS = 1_000;
-/** While requirements are installed, it is looked this often whether their disk is full. */
-const DISK_LOOK_MS = 100;
 
 export class ScriptAttempt {
   readonly #services: ScriptServices;
@@ -177,24 +176,15 @@ export class ScriptAttempt {
     }
     const { cacheDir, environments, uv, installerVariables, environmentTimeoutMs } = this.#services;
     const { signal, note, step } = this.#context;
-    let wasFull = false;
+    const room = new InstallRoom(cacheDir);
     try {
       return await environments.take(python, requirements, {
         ...{ signal, note, uv, env: installerVariables, reads: this.#services.readsOf(python) },
-        step: async (launch, options) => {
-          // Not every installer says why it fails, and most remove what they wrote.
-          const timer = setInterval(() => {
-            if (isFull(cacheDir)) wasFull = true;
-          }, DISK_LOOK_MS);
-          try {
-            return await step(launch, { timeoutMs: environmentTimeoutMs, ...options });
-          } finally {
-            clearInterval(timer);
-          }
-        },
+        step: (launch, options) =>
+          room.during(() => step(launch, { timeoutMs: environmentTimeoutMs, ...options })),
       });
     } catch (error) {
-      if (error instanceof JobFault && (wasFull || saysDiskFull(error.message))) {
+      if (error instanceof JobFault && room.wasShort(error)) {
         const message = `no space is left on the agent's disk for the requirements (cache-dir): ${error.message}`;
         throw new MachineBusyError(message, { folder: cacheDir, mayBeTheJobs: true });
       }
@@ -283,11 +273,6 @@ export class ScriptAttempt {
     this.#environment?.release();
     this.#dataset?.release();
   }
-}
-
-/** What programs say of a disk that is full, or a share of it that is used up. */
-function saysDiskFull(text: string): boolean {
-  return /no space left on device|disk quota exceeded|os error (28|122)\b/i.test(text);
 }
 
 /** A script finds its dataset by `DATASET_PATH` or in the folder `dataset`: one without the word finds none. */
