@@ -14,6 +14,7 @@ import type { NodeKey } from "../domain/provenance.ts";
 import { type AgentOptions, type AgentSettings, agentSettings } from "./agentOptions.ts";
 import { BinaryCache } from "./binaries/binaryCache.ts";
 import { ClaimLoop } from "./claimLoop.ts";
+import { diskRoom } from "./diskRoom.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { baseEnvironment } from "./environment.ts";
 import { errorText } from "./errorText.ts";
@@ -33,6 +34,7 @@ import { ResultSender } from "./resultSender.ts";
 import { RUNNABLE_KINDS, runnersOf } from "./runners.ts";
 import { ENVIRONMENTS_FOLDER } from "./scripts/environments.ts";
 import { findNvidiaSmi } from "./scripts/gpuUse.ts";
+import { OLDER_ENVIRONMENTS_FOLDER } from "./scripts/olderEnvironments.ts";
 import { ScriptServices } from "./scripts/scriptServices.ts";
 import { ServerLink } from "./serverLink.ts";
 import { Slots } from "./slots.ts";
@@ -85,9 +87,10 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
       const ended = await endLeftProcesses(previousMark, workRoot, settings.graceMs);
       if (ended > 0) log.warn("ended processes that an earlier run had left", { processes: ended });
     }
-    const environments = join(settings.binaries.cacheDir, ENVIRONMENTS_FOLDER);
+    const { cacheDir } = settings.binaries;
+    const environments = [ENVIRONMENTS_FOLDER, OLDER_ENVIRONMENTS_FOLDER].map((name) => join(cacheDir, name));
     // A job that may write a folder around them would else choose what other jobs run.
-    const hide = [...settings.isolation.hide, environments];
+    const hide = [...settings.isolation.hide, ...environments];
     const isolation = await openIsolation({ ...settings.isolation, hide }, settings.kinds, stateDir, log);
     return new Agent(settings, options.client, mark, isolation, await nodeKeyIn(stateDir), unlock);
   } catch (error) {
@@ -201,6 +204,7 @@ class Agent implements RunningAgent {
       maxJobs: settings.maxJobs,
       maxAgeMs: settings.prefetchMaxAgeMs,
       log,
+      makeRoom: diskRoom([this.#binaries, scripts.environments], log),
       onResult: (result) => this.#results.add(result),
       onChange: () => {
         this.#claims.wake();

@@ -5,6 +5,7 @@
 import type { ClaimedJob, JobKind, JobResult } from "@yardmaster/client";
 import { add, fits, type Resources, subtract } from "../domain/resources.ts";
 import type { AgentLog } from "./agentLog.ts";
+import type { MakeRoom } from "./diskRoom.ts";
 import { JobRun, type RunServices } from "./jobRun.ts";
 import { type AttemptKey, type AttemptRef, attemptKey } from "./journal.ts";
 import type { LeaseKeeper } from "./leaseKeeper.ts";
@@ -27,6 +28,8 @@ export interface DispatcherOptions {
   readonly maxJobs: number;
   readonly maxAgeMs: number;
   readonly log: AgentLog;
+  /** Makes room on a full disk. */
+  readonly makeRoom: MakeRoom;
   /** A result is ready to be delivered. */
   readonly onResult: (result: JobResult) => void;
   /** Something became free, or nothing is left: the claim loop may want to act. */
@@ -55,7 +58,8 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#pause = new MachinePause({ log: options.log, onOver: options.onChange });
+    const { log, makeRoom, onChange } = options;
+    this.#pause = new MachinePause({ log, makeRoom, onOver: onChange });
   }
 
   get queued(): number {

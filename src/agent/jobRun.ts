@@ -304,14 +304,14 @@ export class JobRun {
   }
 
   /**
-   * The machine is at fault: others may have the job. Where the job itself may have used up what is missing, it goes back
-   * only as often as it may be recovered, or it would go in circles for ever.
+   * The machine is at fault: others may have the job. Where the job itself used up what is missing, the machine is well,
+   * and the job goes back only as often as it may be recovered, or it would go in circles for ever.
    */
   #givenBack(fault: MachineBusyError, hasRun = false): JobResult {
-    this.#events.onMachineBusy(fault);
     const isStillShort = fault.folder !== null && isFull(fault.folder);
-    const isCounted = hasRun || (fault.mayBeTheJobs && !isStillShort);
-    if (!isCounted) return { ...attemptOf(this.job), outcome: "released" };
+    const isTheJobs = fault.mayBeTheJobs && !isStillShort;
+    if (!isTheJobs) this.#events.onMachineBusy(fault);
+    if (!isTheJobs && !hasRun) return { ...attemptOf(this.job), outcome: "released" };
     const error = `${fault.message}, on the node ${this.#services.workerId}`;
     this.#log?.note(`[yardmaster: ${error}; the job goes back to the queue]`);
     return { ...attemptOf(this.job), outcome: "lost", error };

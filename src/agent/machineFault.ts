@@ -85,17 +85,23 @@ export function isFull(folder: string): boolean {
 
 /** Says whether a file can be made and written in a folder. */
 export async function canWriteIn(folder: string): Promise<boolean> {
-  if (isFull(folder)) return false;
+  return (await folderState(folder)) === "writable";
+}
+
+/** Whether a file can be written in a folder; where it is full more room helps, where it is broken that does not. */
+export async function folderState(folder: string): Promise<"writable" | "full" | "broken"> {
+  if (isFull(folder)) return "full";
   const path = join(folder, `space-${crypto.randomUUID()}`);
   let file: FileHandle | null = null;
   try {
     file = await open(path, "wx", 0o600);
     await file.write(new Uint8Array(4096));
     await file.sync();
-    return true;
+    return "writable";
   } catch (error) {
+    if (isDiskFull(error)) return "full";
     // Whatever else is wrong there, the next job tells.
-    return !WORDS.has(systemCode(error));
+    return WORDS.has(systemCode(error)) ? "broken" : "writable";
   } finally {
     await file?.close().catch(() => {});
     await rm(path, { force: true }).catch(() => {});

@@ -1,19 +1,23 @@
 /**
  * The time in which an agent takes no jobs because its machine is at fault. Where it can be tried without a job whether
- * that has passed, each pause is twice as long as the one before, and the last one ends when it has.
+ * that has passed, each pause is twice as long as the one before, and the last one ends when it has. On a full disk room
+ * is made of what can be had again.
  */
 import type { AgentLog } from "./agentLog.ts";
-import { canWriteIn, type MachineBusyError } from "./machineFault.ts";
+import type { MakeRoom } from "./diskRoom.ts";
+import { canWriteIn, folderState, type MachineBusyError } from "./machineFault.ts";
 
 /** Every pause for a process that the system refused: the next job may well be started. */
 const FIRST_PAUSE_MS = 1_000;
-/** Longest pause. A fault that comes this long after the last one is a new one, and the pauses begin anew. */
+/** Longest pause. A fault that comes this long after the last one, or after a job was started, is a new one. */
 const MAX_PAUSE_MS = 60_000;
 
 export interface MachinePauseOptions {
   readonly log: AgentLog;
   /** The pause has ended. */
   readonly onOver: () => void;
+  /** Tried where a disk is still full after a pause. */
+  readonly makeRoom?: MakeRoom;
   /** First pause; default one second. */
   readonly firstPauseMs?: number;
 }
@@ -55,9 +59,10 @@ export class MachinePause {
     this.#wait(fault);
   }
 
-  /** A job was started: the machine works. */
+  /** A job was started: the machine works, and the next pause is a first one. */
   jobStarted(): void {
     if (!this.#isTold || this.isOn) return;
+    this.#pauseMs = this.#firstPauseMs;
     this.#isTold = false;
     this.#options.log.info("the machine is well again; jobs are taken as before");
   }
@@ -75,7 +80,7 @@ export class MachinePause {
   }
 
   async #look(fault: MachineBusyError): Promise<void> {
-    const isOver = fault.isOver?.() ?? (fault.folder === null || (await canWriteIn(fault.folder)));
+    const isOver = await this.#isOver(fault);
     if (this.#isStopped) return;
     if (!isOver) {
       this.#wait(fault);
@@ -84,5 +89,14 @@ export class MachinePause {
     this.#fault = null;
     this.#overAtMs = performance.now();
     this.#options.onOver();
+  }
+
+  async #isOver({ isOver, folder }: MachineBusyError): Promise<boolean> {
+    if (isOver !== null) return isOver();
+    if (folder === null) return true;
+    const state = await folderState(folder);
+    const { makeRoom } = this.#options;
+    if (state !== "full" || makeRoom === undefined) return state === "writable";
+    return (await makeRoom(folder)) && (await canWriteIn(folder));
   }
 }

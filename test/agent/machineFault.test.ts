@@ -3,11 +3,15 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, rmSync, statfsSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Job, YardmasterClient } from "@yardmaster/client";
+import { diskRoom } from "../../src/agent/diskRoom.ts";
 import { canWriteIn, MachineBusyError, machineFault } from "../../src/agent/machineFault.ts";
 import { MachinePause } from "../../src/agent/machinePause.ts";
+import { JobFault } from "../../src/agent/runner.ts";
+import { VenvFault } from "../../src/agent/scripts/buildEnvironment.ts";
+import { InstallRoom } from "../../src/agent/scripts/installRoom.ts";
 import { testNeeding } from "../testNeeding.ts";
 import { FakeServer } from "./fakeServer.ts";
-import { scriptYard } from "./scripts/scriptYard.ts";
+import { scriptYard, sha256 } from "./scripts/scriptYard.ts";
 import { noSmallDisk, type SmallDisk, smallDisk } from "./smallDisk.ts";
 import { RememberingLog, temporaryDirectory, testAgent } from "./testAgent.ts";
 import { until } from "./until.ts";
@@ -121,6 +125,75 @@ describe("a full disk of the agent", () => {
   });
 });
 
+describe("a disk that is full of what the agent keeps", () => {
+  diskTest("is made free of downloads that nobody uses, and jobs go on", async () => {
+    using disk = mounted(12 * 1024);
+    await using yard = await scriptYard();
+    await yard.agent({ stateDir: join(disk.path, "state"), cacheDir: join(disk.path, "cache") });
+    const { bavail, bsize } = statfsSync(disk.path);
+    // Less is left than an agent begins a job with.
+    const data = new Uint8Array(bavail * bsize - 600 * 1024);
+    const hash = sha256(data);
+    await yard.client.putArtifact(hash, data);
+    const dataset = { name: "d", url: `/v1/artifacts/${hash}`, hash };
+    const first = await yard.run("print('dataset')", { dataset });
+    expect([first.state, first.error]).toEqual(["succeeded", null]);
+    const job = await yard.client.submit({ kind: "command", spec: { argv: ["true"] } });
+    const ended = await yard.client.wait(job.id, { timeoutMs: 30_000 });
+    expect([ended.state, ended.error]).toEqual(["succeeded", null]);
+    expect(yard.log.lines.some((line) => line.includes("removed what nobody used of the cache"))).toBe(true);
+  });
+
+  diskTest("loses nothing that lies on another disk", async () => {
+    using disk = mounted(1024);
+    using folder = temporaryDirectory();
+    const log = new RememberingLog();
+    let asked = 0;
+    const place = { folder: folder.path, evict: async () => ++asked };
+    const makeRoom = diskRoom([place], log);
+    expect([await makeRoom(disk.path), asked]).toEqual([false, 0]);
+    expect([await makeRoom(folder.path), asked]).toEqual([true, 1]);
+  });
+});
+
+diskTest("a job that is itself too large for the disk holds up no others", async () => {
+  using disk = mounted(8 * 1024);
+  await using yard = await scriptYard();
+  await yard.agent({ stateDir: disk.path });
+  using host = Bun.serve({
+    ...{ port: 0, hostname: "127.0.0.1" },
+    fetch: () => new Response(new Uint8Array(12 * 1024 * 1024)),
+  });
+  const dataset = { name: "d", url: `http://127.0.0.1:${host.port}/d.csv` };
+  const job = await yard.run("open('dataset')", { dataset }, { maxRecoveries: 2 });
+  expect(job.state).toBe("failed");
+  expect(await outcomesOf(yard.client, job)).toEqual(["timeout", "timeout", "timeout"]);
+  expect(warnings(yard.log)).toEqual([]);
+});
+
+diskTest(
+  "an installer's failure is the disk's where that is full at its end, or was too small before",
+  async () => {
+    using disk = mounted(6 * 1024);
+    const room = new InstallRoom(disk.path);
+    await room.during(async () => {});
+    expect(room.wasShort(new JobFault("No matching distribution found"))).toBe(false);
+    expect(room.wasShort(new VenvFault("cannot make a virtual environment: ensurepip"))).toBe(true);
+    const full = new InstallRoom(disk.path);
+    await full.during(async () => void fill(disk, 0));
+    expect(full.wasShort(new JobFault("cannot unpack"))).toBe(true);
+  },
+);
+
+diskTest("a virtual environment that finds no room is no fault of the requirements", async () => {
+  using disk = mounted(6 * 1024);
+  await using yard = await scriptYard();
+  await yard.agent({ cacheDir: disk.path, usesUv: false });
+  const job = await yard.run("print(1)", { requirements: "anything" }, { maxRecoveries: 0 });
+  expect(job.error).toStartWith("no space is left on the agent's disk for the requirements (cache-dir): ");
+  expect([job.state, await outcomesOf(yard.client, job)]).toEqual(["failed", ["timeout"]]);
+});
+
 test("an installer that finds no room is no fault of the requirements, but not tried for ever", async () => {
   using folder = temporaryDirectory();
   const uv = join(folder.path, "uv");
@@ -169,6 +242,44 @@ test("only errors of the system that are the machine's are its fault", () => {
     expect(machineFault(error(code), "/state", "state-dir")).toBeNull();
   }
   expect(machineFault(new Error("ENOSPC"), "/state", "state-dir")).toBeNull();
+});
+
+test("pauses begin anew when a job was started after one", async () => {
+  let over = Promise.withResolvers<void>();
+  const pause = new MachinePause({
+    log: new RememberingLog(),
+    onOver: () => over.resolve(),
+    firstPauseMs: 20,
+  });
+  let asked = 0;
+  pause.begin(new MachineBusyError("broken", { isOver: () => ++asked >= 6 }));
+  await over.promise;
+  pause.jobStarted();
+  over = Promise.withResolvers<void>();
+  const beganMs = performance.now();
+  pause.begin(new MachineBusyError("broken", { isOver: () => true }));
+  await over.promise;
+  // It would be 1,280 ms.
+  expect(performance.now() - beganMs).toBeLessThan(1_000);
+});
+
+test("a pause makes room only where a disk is full", async () => {
+  using folder = temporaryDirectory();
+  const asked: string[] = [];
+  const over = Promise.withResolvers<void>();
+  const makeRoom = async (path: string): Promise<boolean> => {
+    asked.push(path);
+    return false;
+  };
+  const pause = new MachinePause({
+    log: new RememberingLog(),
+    onOver: over.resolve,
+    firstPauseMs: 1,
+    makeRoom,
+  });
+  pause.begin(new MachineBusyError("broken", { folder: folder.path }));
+  await over.promise;
+  expect(asked).toEqual([]);
 });
 
 test("a pause lasts until what was wrong has passed, and is told of once", async () => {

@@ -89,6 +89,16 @@ export class BinaryCache {
     return this.#fetched(sha256, source, wanting);
   }
 
+  /** Where it lies. */
+  get folder(): string {
+    return this.#folder.path;
+  }
+
+  /** Removes what nobody uses, that used longest ago first, until there is room; returns how many files. */
+  evict(hasRoom: () => Promise<boolean>): Promise<number> {
+    return this.#folder.evict(hasRoom);
+  }
+
   /** Ends all downloads. */
   close(): void {
     for (const { abort } of this.#flights.values()) abort.abort(new Error("the agent has ended"));

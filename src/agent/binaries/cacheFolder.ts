@@ -66,7 +66,7 @@ export class CacheFolder {
    * @returns how many bytes the cache has now, and how many were removed
    */
   makeRoom(neededBytes: number, maxBytes: number): { totalBytes: number; removedBytes: number } {
-    const entries = this.#entries().sort((a, b) => a.usedAtMs - b.usedAtMs);
+    const entries = this.#entries();
     let totalBytes = 0;
     for (const { sizeBytes } of entries) totalBytes += sizeBytes;
     let removedBytes = 0;
@@ -79,8 +79,19 @@ export class CacheFolder {
     return { totalBytes, removedBytes };
   }
 
+  /** The same until `hasRoom` is true; returns how many files were removed. */
+  async evict(hasRoom: () => Promise<boolean>): Promise<number> {
+    let removed = 0;
+    for (const { path } of this.#entries()) {
+      if (await hasRoom()) break;
+      if (removeUnused(path)) removed += 1;
+    }
+    return removed;
+  }
+
+  /** Those used longest ago first. */
   #entries(): Entry[] {
-    return listFolder(this.#root).flatMap((prefix) =>
+    const entries = listFolder(this.#root).flatMap((prefix) =>
       listFolder(join(this.#root, prefix)).flatMap((name): Entry[] => {
         if (!isSha256(name.replace(/\.part$/, ""))) return [];
         const path = join(this.#root, prefix, name);
@@ -93,6 +104,7 @@ export class CacheFolder {
         }
       }),
     );
+    return entries.sort((a, b) => a.usedAtMs - b.usedAtMs);
   }
 }
 

@@ -8,7 +8,7 @@
  *
  * Marker and lock lie beside the environment's folder: in the folder the code of packages may write, beside it no job.
  */
-import { mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson } from "../../domain/canonicalJson.ts";
 import type { AgentLog } from "../agentLog.ts";
@@ -19,6 +19,7 @@ import { buildEnvironment, type EnvironmentTools } from "./buildEnvironment.ts";
 import { environmentFault } from "./environmentFault.ts";
 import { markerUsedMs, readMarker, removeMarker, touchMarker, writeMarker } from "./environmentMarker.ts";
 import { sha256Hex } from "./fileHash.ts";
+import { evictOlderEnvironments } from "./olderEnvironments.ts";
 import type { Python } from "./python.ts";
 import { normalRequirements } from "./requirements.ts";
 import { type HeldLock, tryLock } from "./sharedLock.ts";
@@ -29,6 +30,8 @@ export interface EnvironmentsOptions {
   readonly folder: string;
   /** Environments kept; those used longest ago go first. */
   readonly maxEnvironments: number;
+  /** Where agents of earlier versions keep theirs; what nobody uses there is removed after a week. */
+  readonly olderFolder?: string;
   readonly log: AgentLog;
 }
 
@@ -61,13 +64,20 @@ type Found =
 
 /** Builds after which an environment that others throw away again and again is given up. */
 const MAX_BUILDS = 5;
+/** Environments of earlier versions' agents that nobody used for so long are removed. */
+const OLDER_KEPT_MS = 7 * 86_400_000;
 /** Between two looks whether another job has finished. */
 const LOOK_AGAIN_MS = 100;
 /** An environment's folder and the files beside it begin with its key. */
 const NAME = /^([0-9a-f]{64})(?:\.lock|\.json|\.json\.new)?$/;
 
-/** Folder of the cache in which environments lie. No job may write in it, but for what is shown to it. */
-export const ENVIRONMENTS_FOLDER = "environments";
+/**
+ * Folder of the cache in which environments lie. No job may write in it, but for what is shown to it.
+ *
+ * Agents of earlier versions have another: they look for a marker in an environment's folder, and would make anew under
+ * our marker what has none there.
+ */
+export const ENVIRONMENTS_FOLDER = "environments-v2";
 
 export class Environments {
   readonly #options: EnvironmentsOptions;
@@ -109,6 +119,22 @@ export class Environments {
       await Bun.sleep(LOOK_AGAIN_MS * (0.5 + Math.random()));
     }
     throw new Error(`the environment ${place.folder} is thrown away as soon as it is made`);
+  }
+
+  /** Where environments lie. */
+  get folder(): string {
+    return this.#options.folder;
+  }
+
+  /** Removes environments that nobody uses, those used longest ago first, until there is room; returns how many. */
+  async evict(hasRoom: () => Promise<boolean>): Promise<number> {
+    const { olderFolder } = this.#options;
+    let removed = olderFolder === undefined ? 0 : await evictOlderEnvironments(olderFolder, hasRoom);
+    for (const { place, usedMs } of this.#places()) {
+      if (await hasRoom()) break;
+      if (await this.#remove(place, usedMs)) removed += 1;
+    }
+    return removed;
   }
 
   /** Resolves when no environment is being thrown away any more. */
@@ -213,22 +239,32 @@ export class Environments {
   }
 
   async #tidied(): Promise<void> {
-    const { folder, maxEnvironments, log } = this.#options;
-    const keys = new Set(readdirSync(folder).flatMap((name) => NAME.exec(name)?.[1] ?? []));
-    const places = [...keys].map((key) => placeIn(folder, key));
-    const whole: { readonly place: Place; readonly usedMs: number }[] = [];
-    for (const place of places) {
-      const usedMs = markerUsedMs(place.marker);
-      if (usedMs === null) await this.#remove(place, null);
-      else whole.push({ place, usedMs });
-    }
-    let over = whole.length - maxEnvironments;
-    for (const { place, usedMs } of whole.sort((a, b) => a.usedMs - b.usedMs)) {
+    const { olderFolder, maxEnvironments, log } = this.#options;
+    if (olderFolder !== undefined)
+      await evictOlderEnvironments(olderFolder, async () => false, OLDER_KEPT_MS);
+    const places = this.#places();
+    let over = places.filter(({ usedMs }) => usedMs !== null).length - maxEnvironments;
+    for (const { place, usedMs } of places) {
+      if (usedMs === null) {
+        await this.#remove(place, null);
+        continue;
+      }
       if (over <= 0) return;
       if (!(await this.#remove(place, usedMs))) continue;
       over -= 1;
       log.info("removed an environment that was not used for long", { folder: place.folder });
     }
+  }
+
+  /** All there are, those never finished first, then those used longest ago. */
+  #places(): { readonly place: Place; readonly usedMs: number | null }[] {
+    const { folder } = this.#options;
+    if (!existsSync(folder)) return [];
+    const keys = new Set(readdirSync(folder).flatMap((name) => NAME.exec(name)?.[1] ?? []));
+    return [...keys]
+      .map((key) => placeIn(folder, key))
+      .map((place) => ({ place, usedMs: markerUsedMs(place.marker) }))
+      .sort((a, b) => (a.usedMs ?? 0) - (b.usedMs ?? 0));
   }
 
   /** @returns false when it is in use, or was used since `usedMs`, or finished */

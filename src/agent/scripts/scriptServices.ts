@@ -12,6 +12,7 @@ import type { ServerLink } from "../serverLink.ts";
 import type { DatasetServices } from "./dataset.ts";
 import { ENVIRONMENTS_FOLDER, Environments } from "./environments.ts";
 import { findNvidiaSmi } from "./gpuUse.ts";
+import { OLDER_ENVIRONMENTS_FOLDER } from "./olderEnvironments.ts";
 import { describePython, type Python } from "./python.ts";
 import { hasPython, type ScriptSettings } from "./scriptOptions.ts";
 import { UsageSampler } from "./usageSampler.ts";
@@ -71,6 +72,7 @@ export class ScriptServices {
     this.cacheDir = options.cacheDir;
     this.environments = new Environments({
       folder: join(options.cacheDir, ENVIRONMENTS_FOLDER),
+      olderFolder: join(options.cacheDir, OLDER_ENVIRONMENTS_FOLDER),
       maxEnvironments: settings.maxEnvironments,
       log,
     });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Job, YardmasterClient } from "@yardmaster/client";
+import { ENVIRONMENTS_FOLDER } from "../../../src/agent/scripts/environments.ts";
 import { sandboxTest } from "../isolation/machine.ts";
 import { until } from "../until.ts";
 import { offlineRequirements, type ScriptYard, scriptYard, writeWheel } from "./scriptYard.ts";
@@ -16,7 +17,7 @@ async function outputHas(yard: ScriptYard, job: Job, text: string): Promise<void
 }
 
 function environmentsOf(yard: ScriptYard): string[] {
-  const folder = join(yard.folder, "cache", "environments");
+  const folder = join(yard.folder, "cache", ENVIRONMENTS_FOLDER);
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
     entry.isDirectory() ? [join(folder, entry.name)] : [],

@@ -16,7 +16,8 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Launch } from "../../../src/agent/runner.ts";
 import type { EnvironmentTools } from "../../../src/agent/scripts/buildEnvironment.ts";
-import { Environments } from "../../../src/agent/scripts/environments.ts";
+import { ENVIRONMENTS_FOLDER, Environments } from "../../../src/agent/scripts/environments.ts";
+import { OLDER_ENVIRONMENTS_FOLDER } from "../../../src/agent/scripts/olderEnvironments.ts";
 import type { Python } from "../../../src/agent/scripts/python.ts";
 import { tryLock } from "../../../src/agent/scripts/sharedLock.ts";
 import { asNobody, otherUserTest } from "../isolation/machine.ts";
@@ -182,7 +183,7 @@ function agentScript(installs: string, uses: string): string {
   return `
     import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
     import { join } from "node:path";
-    import { Environments } from ${JSON.stringify(moduleUrl("environments.ts"))};
+    import { ENVIRONMENTS_FOLDER, Environments } from ${JSON.stringify(moduleUrl("environments.ts"))};
     const [folder, executable] = process.argv.slice(-2);
     const log = { info() {}, warn: console.error, error() {} };
     const environments = new Environments({ folder, maxEnvironments: 1, log });
@@ -380,3 +381,52 @@ otherUserTest(
     expect(await new Response(child.stdout).text()).toBe("3\n");
   },
 );
+
+test("those that nobody uses make room on a full disk, used longest ago first, until there is enough", async () => {
+  using directory = temporaryDirectory();
+  const environments = environmentsIn(directory.path);
+  const { tools } = pretend();
+  const [one, two, three] = [
+    await environments.take(PYTHON, "one", tools),
+    await environments.take(PYTHON, "two", tools),
+    await environments.take(PYTHON, "three", tools),
+  ];
+  two.release();
+  three.release();
+  await environments.settled();
+  utimesSync(`${three.folder}.json`, 1_000, 1_000);
+  let looks = 0;
+  expect(await environments.evict(async () => ++looks > 1)).toBe(1);
+  expect([two, three].map(({ folder }) => existsSync(folder ?? ""))).toEqual([true, false]);
+  expect(await environments.evict(async () => false)).toBe(1);
+  expect([one, two].map(({ folder }) => existsSync(folder ?? ""))).toEqual([true, false]);
+  one.release();
+  expect(await environmentsIn(join(directory.path, "never made")).evict(async () => false)).toBe(0);
+});
+
+test("environments of agents of earlier versions are left alone while they are used, and removed a week later", async () => {
+  expect(ENVIRONMENTS_FOLDER).not.toBe(OLDER_ENVIRONMENTS_FOLDER);
+  using directory = temporaryDirectory();
+  const olderFolder = join(directory.path, OLDER_ENVIRONMENTS_FOLDER);
+  const longAgo = Date.now() / 1_000 - 8 * 86_400;
+  const older = (digit: string, usedAt: number): string => {
+    const folder = join(olderFolder, digit.repeat(64));
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, ".complete"), "{}");
+    utimesSync(join(folder, ".complete"), usedAt, usedAt);
+    utimesSync(folder, longAgo, longAgo);
+    return folder;
+  };
+  const [unused, held, recent] = [older("a", longAgo), older("b", longAgo), older("c", Date.now() / 1_000)];
+  const lock = tryLock(`${held}.lock`, "shared");
+  const environments = new Environments({
+    ...{ folder: join(directory.path, ENVIRONMENTS_FOLDER), maxEnvironments: 20, log: new RememberingLog() },
+    olderFolder,
+  });
+  (await environments.take(PYTHON, "tinylib", pretend().tools)).release();
+  await environments.settled();
+  expect([unused, held, recent].map((folder) => existsSync(folder))).toEqual([false, true, true]);
+  lock?.release();
+  expect(await environments.evict(async () => false)).toBe(3);
+  expect([held, recent].map((folder) => existsSync(folder))).toEqual([false, false]);
+});

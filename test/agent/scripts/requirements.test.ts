@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ENVIRONMENTS_FOLDER } from "../../../src/agent/scripts/environments.ts";
 import { LIST_ENVIRONMENT, packageList } from "../../../src/agent/scripts/installedPackages.ts";
 import { askedInstallers, normalRequirements } from "../../../src/agent/scripts/requirements.ts";
 import { testNeeding } from "../../testNeeding.ts";
@@ -231,7 +232,7 @@ for ending in [".json", "/x", "/pyvenv.cfg"]:
       expect(output).toContain("beside [False, False]\nrefused\nrefused\nrefused\n");
     }
     expect(readFileSync(victim, "utf8")).toBe("nobody writes here\n");
-    const environments = join(yard.folder, "cache", "environments");
+    const environments = join(yard.folder, "cache", ENVIRONMENTS_FOLDER);
     const marker = readdirSync(environments).find((name) => name.endsWith(".json")) ?? "";
     expect(lstatSync(join(environments, marker)).isFile()).toBe(true);
   },

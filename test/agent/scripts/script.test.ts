@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Job, JsonObject } from "@yardmaster/client";
+import { ENVIRONMENTS_FOLDER } from "../../../src/agent/scripts/environments.ts";
 import { checkChain } from "../../../src/domain/provenanceChain.ts";
 import { until } from "../until.ts";
 import { offlineRequirements, type ScriptYard, scriptYard, sha256, writeWheel } from "./scriptYard.ts";
@@ -281,7 +282,7 @@ describe("requirements", () => {
     const script = 'import tinylib, sys\nprint("answer", tinylib.ANSWER, sys.prefix)\n';
     const jobs = await Promise.all([1, 2, 3].map(() => yard.run(script, { requirements })));
     expect(jobs.map(({ error }) => error)).toEqual([null, null, null]);
-    const environments = join(yard.folder, "cache", "environments");
+    const environments = join(yard.folder, "cache", ENVIRONMENTS_FOLDER);
     const built = readdirSync(environments, { withFileTypes: true }).filter((entry) => entry.isDirectory());
     expect(built).toHaveLength(1);
     const outputs = await Promise.all(jobs.map((job) => yard.output(job)));
