@@ -2,8 +2,9 @@
  * The messages of one stream, made once for all who follow it, and the place of each follower in them.
  *
  * Nothing piles up: a follower takes messages as its reader does, and what it has not taken waits here, once
- * for all. The others go on as long as that fits into what is kept. Who takes nothing for too long, or falls behind
- * what is kept, is dropped with a reason.
+ * for all. The others go on as long as that fits into what is kept. Who holds them up for too long, or falls behind
+ * what is kept, is dropped with a reason. Who is in nobody's way is not: whether its reader still reads, its
+ * connection knows better.
  */
 import { CLOSE } from "../../socket.ts";
 import type { KeptBytes } from "./keptBytes.ts";
@@ -350,8 +351,6 @@ export class Channel<D> {
           CLOSE.tooSlow,
           `the reader is too slow: it took nothing for ${stalledReaderMs} ms, and held up others`,
         );
-      } else if (stillMs > slowReaderMs) {
-        this.#drop(follower, CLOSE.tooSlow, `the reader is too slow: it took nothing for ${slowReaderMs} ms`);
       } else if (place.heldMs > slowReaderMs) {
         this.#drop(
           follower,

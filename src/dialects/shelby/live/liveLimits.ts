@@ -1,6 +1,6 @@
 /** Limits and timers of ShelbyCompute's live streams; each has its unit in its name. */
 export interface LiveLimits {
-  /** A reader that took nothing for so long, or held up half of the others for so long, is dropped. */
+  /** A reader that held up half of the others for so long is dropped. */
   readonly slowReaderMs: number;
   /** A reader that took nothing for so long while others wait for it is dropped. */
   readonly stalledReaderMs: number;
