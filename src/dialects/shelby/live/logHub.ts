@@ -14,6 +14,7 @@ import { CLOSE } from "../../socket.ts";
 import type { Turns } from "../../turns.ts";
 import { Channel, type Follower } from "./channel.ts";
 import type { KeptBytes } from "./keptBytes.ts";
+import { KeptSnapshot } from "./keptSnapshot.ts";
 import type { LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
 import { LineAssembler, type LogLine } from "./logLines.ts";
@@ -61,10 +62,6 @@ export interface LogHubOptions {
 
 /** How long after a refusal of the store it is asked again. */
 const STORE_PAUSE_MS = 1_000;
-/** A snapshot is made once for all who come within this time, as long as nothing new comes. */
-const SNAPSHOT_REUSE_MS = 1_000;
-/** One of more characters is kept for those who come later only where several came at once. */
-const SMALL_SNAPSHOT_CHARACTERS = 256 * 1024;
 /** So far apart, in chunks, followers may be that begin together. */
 const NEAR_CHUNKS = 1_000;
 /** Chunks read again before the point at which a follower goes on: a line of another stream may have begun in them. */
@@ -88,7 +85,7 @@ export class LogHub {
   #isRunning = false;
   #isOver = false;
   #wake: AbortController | null = null;
-  #snapshot: LogSnapshot | null = null;
+  readonly #snapshot = new KeptSnapshot();
   /** The points with which followers came. */
   readonly #known = new WeakMap<object, LogPoint>();
 
@@ -178,7 +175,7 @@ export class LogHub {
     } finally {
       watcher.close();
       this.#isRunning = false;
-      this.#snapshot = null;
+      this.#snapshot.forget();
       this.#channel.close();
       onIdle();
     }
@@ -197,7 +194,8 @@ export class LogHub {
     if (this.#cursor === null) await this.#begin();
     else await this.#advance(this.#cursor);
     // Before anything is let go of: somebody may have come for it.
-    if (this.#pending.length > 0) await this.#admit();
+    const readers = this.#pending.length > 0 ? await this.#admit() : 0;
+    this.#snapshot.release(readers);
   }
 
   /** Those who come before the first look are of one kind: all new, or all near one point. */
@@ -276,8 +274,12 @@ export class LogHub {
     return !isAfter(this.#start, point) && this.#seqOf(point) >= this.#channel.floor;
   }
 
-  /** Lets those in who wait: with what follows the point that they know, or with the last lines. */
-  async #admit(): Promise<void> {
+  /**
+   * Lets those in who wait: with what follows the point that they know, or with the last lines.
+   *
+   * @returns how many were given a snapshot
+   */
+  async #admit(): Promise<number> {
     const guests = new Set(this.#pending);
     const isAhead = ({ from }: LogGuest) => from !== null && from.place > (this.#cursor ?? 0);
     if (this.#pending.some(isAhead)) await this.#catchUp();
@@ -290,9 +292,7 @@ export class LogHub {
       if (guest.from !== null) this.#goOn(guest.follower, guest.from);
       else if (snapshot !== null) this.#beginWith(guest, snapshot);
     }
-    const hasOneReader = here.filter(isNew).length <= 1;
-    if (snapshot !== null && hasOneReader && snapshot.characters > SMALL_SNAPSHOT_CHARACTERS)
-      this.#snapshot = null;
+    return here.filter(isNew).length;
   }
 
   /** Some know what may have been written after the last look, or the end of an attempt that wrote nothing. */
@@ -340,7 +340,7 @@ export class LogHub {
 
   /** The last lines, and what followed them is here: where they are more than a page ahead this is far behind. */
   async #currentSnapshot(): Promise<LogSnapshot> {
-    const made = this.#snapshot;
+    const made = this.#snapshot.current;
     // What came before its readers did belongs to it.
     if (made !== null) await this.#advance(this.#cursor ?? 0);
     if (made !== null && !isAfter(this.#last, made.point)) return made;
@@ -356,10 +356,7 @@ export class LogHub {
   async #takeSnapshot(): Promise<LogSnapshot> {
     const { job, engine, limits, clock } = this.#options;
     const snapshot = await takeSnapshot(engine.read, job, limits, clock);
-    this.#snapshot = snapshot;
-    setTimeout(() => {
-      if (this.#snapshot === snapshot) this.#snapshot = null;
-    }, SNAPSHOT_REUSE_MS).unref();
+    this.#snapshot.set(snapshot);
     return snapshot;
   }
 
