@@ -6,7 +6,7 @@ import type { LogFollower } from "../../../src/dialects/shelby/live/logHub.ts";
 import { LogHubs } from "../../../src/dialects/shelby/live/logHubs.ts";
 import { seqOf } from "../../../src/dialects/shelby/live/logSeq.ts";
 import { encodePlace } from "../../../src/engine/logPlace.ts";
-import { type LiveServer, startLive } from "./liveServer.ts";
+import { type LiveServer, startLive, type Wire } from "./liveServer.ts";
 
 const numbered = (from: number, to: number) =>
   Array.from({ length: to - from }, (_, n) => `line ${from + n}`);
@@ -363,4 +363,87 @@ test("few logs are read at a time, however many begin to be followed at once", a
   await Promise.all(listeners.map((listener) => listener.first("snapshot")));
   for (const { socket } of listeners) socket.terminate();
   expect(most).toBeLessThanOrEqual(4);
+});
+
+/** Follows a log live and again from each of the last lines on, with nobody else there: says what each heard. */
+async function heardAgain(
+  chunks: readonly (readonly ["stdout" | "stderr", string])[],
+  froms: number,
+): Promise<{ readonly live: readonly Wire[]; readonly again: readonly (readonly Wire[])[] }> {
+  await using server = await startLive();
+  await server.submit("j");
+  await server.start("j");
+  const { id, attempt } = await server.engine.read.job("j");
+  const again: (readonly Wire[])[] = [];
+  using live = server.listen("/ws/jobs/j/logs");
+  await live.first("snapshot");
+  await server.engine.appendLog({
+    workerId: "node-1",
+    chunks: chunks.map(([stream, text], at) => ({ id, attempt, seq: at + 1, time: 0, stream, text })),
+  });
+  await live.until("the last line", (messages) => messages.at(-1)?.data.line === "last");
+  live.socket.close();
+  await live.closed;
+  for (const { seq } of live.messages.slice(-froms - 1, -1)) {
+    using back = server.listen(`/ws/jobs/j/logs?after=${seq}`);
+    await back.until("the last line", (messages) => isLast(messages.at(-1)));
+    again.push([...back.messages]);
+    back.socket.close();
+    await back.closed;
+  }
+  expect(server.faults).toEqual([]);
+  return { live: live.messages, again };
+}
+
+const isLast = (message: Wire | undefined) =>
+  message?.data.line === "last" || message?.data.logs?.at(-1)?.line === "last";
+
+const told = (messages: readonly Wire[]) => messages.map(({ type, seq, data }) => [type, seq, data.line]);
+
+test("who goes on within a line that was begun long ago hears it whole", async () => {
+  const { live, again } = await heardAgain(
+    [
+      ["stderr", "begin "],
+      ...Array.from({ length: 60 }, (_, n) => [
+        ["stdout", `out ${n}\n`] as const,
+        ["stderr", `\r${n}%`] as const,
+      ]).flat(),
+      ...Array.from({ length: 100 }, (_, n) => ["stdout", `more ${n}\n`] as const),
+      ["stderr", " end\n"],
+      ["stdout", "last\n"],
+    ],
+    120,
+  );
+  for (const [at, heard] of again.entries())
+    expect(told(heard)).toEqual(told(live.slice(live.length - 120 + at)));
+});
+
+test("a line of more than 2 MiB is cut for those who go on as for those who were there", async () => {
+  const { live, again } = await heardAgain(
+    [
+      ["stdout", "first\n"],
+      ...Array.from({ length: 230 }, (_, n) => ["stdout", `${n} ${"x".repeat(10_240)}`] as const),
+      ["stdout", "\n"],
+      ["stdout", "last\n"],
+    ],
+    3,
+  );
+  expect(live.length).toBe(5);
+  for (const [at, heard] of again.entries())
+    expect(told(heard)).toEqual(told(live.slice(live.length - 3 + at)));
+});
+
+test("where it is not found how a line began, those who go on get a snapshot with all of it", async () => {
+  const { live, again } = await heardAgain(
+    [
+      ["stderr", "begin "],
+      ...Array.from({ length: 900 }, () => ["stderr", "x".repeat(10_240)] as const),
+      ["stdout", "last\n"],
+    ],
+    1,
+  );
+  expect(again.map((messages) => messages.map(({ type }) => type))).toEqual([["snapshot"]]);
+  const lines = live.slice(1).map(({ data }) => data.line);
+  const logs = again[0]?.[0]?.data.logs.map(({ line }) => line) ?? [];
+  expect(logs).toEqual(lines.slice(-logs.length));
 });

@@ -15,6 +15,7 @@ import type { Turns } from "../../turns.ts";
 import { Channel, type Follower } from "./channel.ts";
 import type { KeptBytes } from "./keptBytes.ts";
 import { KeptSnapshot } from "./keptSnapshot.ts";
+import { linesBegun } from "./linesBegun.ts";
 import type { LiveLimits } from "./liveLimits.ts";
 import type { LiveViews } from "./liveViews.ts";
 import { LineAssembler, type LogLine } from "./logLines.ts";
@@ -64,8 +65,6 @@ export interface LogHubOptions {
 const STORE_PAUSE_MS = 1_000;
 /** So far apart, in chunks, followers may be that begin together. */
 const NEAR_CHUNKS = 1_000;
-/** Chunks read again before the point at which a follower goes on: a line of another stream may have begun in them. */
-const CHUNKS_BEFORE = 32;
 
 export class LogHub {
   readonly #options: LogHubOptions;
@@ -208,17 +207,21 @@ export class LogHub {
   async #begin(): Promise<void> {
     await this.#forgetPointsBeyond();
     const [first, ...others] = this.#pending.flatMap(({ from }) => (from === null ? [] : [from]));
-    if (first === undefined) {
+    const start = first === undefined ? null : others.reduce(earlier, first);
+    const { job, engine } = this.#options;
+    const assembler = start === null ? null : await linesBegun(engine.read, job.id, start.place);
+    if (start === null || assembler === null) {
+      // Where a line that is still open began so long ago that it was not found, all begin anew.
+      this.#pending = this.#pending.map(({ follower }) => ({ follower, from: null }));
       const snapshot = await this.#takeSnapshot();
       this.#beginAfter(snapshot);
       await this.#advance(snapshot.next);
       return;
     }
-    const start = others.reduce(earlier, first);
     const { attempt, seq } = decodePlace(start.place);
-    this.#assembler = new LineAssembler();
+    this.#assembler = assembler;
     this.#startAt(start);
-    await this.#advance(encodePlace({ attempt, seq: Math.max(0, seq - 1 - CHUNKS_BEFORE) }));
+    await this.#advance(encodePlace({ attempt, seq: Math.max(0, seq - 1) }));
   }
 
   /** A point of an attempt that the job has not had is none of this log. */
