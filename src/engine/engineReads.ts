@@ -87,9 +87,11 @@ export class EngineReads implements StoreOnlyReads {
       text: index === 0 && skip > 0 ? chunk.text.slice(skip) : chunk.text,
     }));
     const skipped = page.items[0]?.text.slice(0, skip) ?? "";
+    // A chunk that was left out whole is not the first item.
+    const isPartSkipped = skip > 0 && items[0]?.text !== "";
     return {
       items: items.filter((item) => item.text !== ""),
-      ...(skip === 0 ? {} : { skippedLines: skipped.split("\n").length - 1 }),
+      ...(isPartSkipped ? { skippedLines: skipped.split("\n").length - 1 } : {}),
       next: items.at(-1)?.seq ?? encodePlace(start),
       isEnd: page.isEnd,
       state: job.state,

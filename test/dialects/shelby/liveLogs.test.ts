@@ -447,3 +447,37 @@ test("where it is not found how a line began, those who go on get a snapshot wit
   const logs = again[0]?.[0]?.data.logs.map(({ line }) => line) ?? [];
   expect(logs).toEqual(lines.slice(-logs.length));
 });
+
+test("a snapshot has the whole of a line that was begun before its first one, and counts lines as others do", async () => {
+  await using server = await startLive({ live: { snapshotLines: 10 } });
+  await server.submit("j");
+  await server.start("j");
+  const { id, attempt } = await server.engine.read.job("j");
+  let seq = 0;
+  const chunk = (stream: "stdout" | "stderr", text: string) => ({
+    ...{ id, attempt, seq: ++seq, time: 0, stream, text },
+  });
+  using live = server.listen("/ws/jobs/j/logs");
+  await live.first("snapshot");
+  await server.engine.appendLog({
+    workerId: "node-1",
+    chunks: [
+      chunk("stderr", "begin "),
+      ...Array.from({ length: 50 }, (_, n) => chunk("stdout", `${n}\n`)),
+      chunk("stderr", "end\n"),
+    ],
+  });
+  await live.nth("log", 51);
+  expect(live.lines.at(-1)).toBe("begin end");
+  using listener = server.listen("/ws/jobs/j/logs");
+  await listener.first("snapshot");
+  expect(listener.lines).toEqual(live.lines.slice(-10));
+  const response = await fetch(`${server.url}/api/frontend/stream-logs/j`);
+  const body = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("begin end")) text += (await body?.read())?.value ?? "";
+  await body?.cancel();
+  expect([...text.matchAll(/^id: (.*)$/gm)].map(([, eventId]) => eventId)).toEqual(
+    Array.from({ length: 10 }, (_, n) => `${id}-${43 + n}-1`),
+  );
+});

@@ -61,6 +61,11 @@ export class LineAssembler {
     return lines;
   }
 
+  /** Leaves out what a stream began and has not ended. */
+  forget(stream: LogChunk["stream"]): void {
+    this.#begun.delete(stream);
+  }
+
   #add({ stream, text, time }: LogChunk, lines: LogLine[]): void {
     let start = 0;
     let begun = this.#begun.get(stream)?.text ?? "";

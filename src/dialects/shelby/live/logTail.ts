@@ -1,7 +1,8 @@
 /** The last lines of a log over all attempts, within a size. */
 import type { JobState } from "../../../domain/job.ts";
-import type { Reads } from "../../../engine/engine.ts";
+import type { LogPage, Reads } from "../../../engine/engine.ts";
 import { decodePlace } from "../../../engine/logPlace.ts";
+import { linesBegun } from "./linesBegun.ts";
 import { LineAssembler, type LogLine } from "./logLines.ts";
 
 export interface LogTail {
@@ -83,7 +84,7 @@ async function readLast(
   maxBytes: number,
   maxReadBytes: number,
 ): Promise<Part | null> {
-  const assembler = new LineAssembler();
+  let begun: LineAssembler | null = null;
   const lines: LogLine[] = [];
   const atLeast = attempt === null ? 1 : 0;
   let bytes = 0;
@@ -94,6 +95,8 @@ async function readLast(
   for await (const page of pagesOf(read, jobId, attempt, tailLines)) {
     for (const { text } of page.items) readBytes += text.length;
     if (readBytes > maxReadBytes) return null;
+    begun ??= await begunBefore(read, jobId, page);
+    const assembler = begun;
     for (const line of assembler.push(page.items, page.skippedLines)) {
       lines.push(line);
       bytes += line.line.length;
@@ -110,7 +113,18 @@ async function readLast(
     next = page.next;
     state = page.state;
   }
+  const assembler = begun ?? new LineAssembler();
   return { lines, assembler, next, state, bytes: bytes + assembler.heldCharacters, isWhole };
+}
+
+/** Has the lines that were begun before a tail's first page and end in it, where they are found. */
+async function begunBefore(read: Pick<Reads, "log">, jobId: number, page: LogPage): Promise<LineAssembler> {
+  const [first] = page.items;
+  if (first === undefined) return new LineAssembler();
+  const assembler = (await linesBegun(read, jobId, first.seq)) ?? new LineAssembler();
+  // The tail begins after a newline of this stream.
+  if (page.skippedLines !== undefined) assembler.forget(first.stream);
+  return assembler;
 }
 
 async function* pagesOf(
@@ -118,7 +132,7 @@ async function* pagesOf(
   jobId: number,
   attempt: number | null,
   tailLines: number,
-): AsyncGenerator<Awaited<ReturnType<Reads["log"]>>> {
+): AsyncGenerator<LogPage> {
   const which = attempt === null ? {} : { attempt };
   let page = await read.log(jobId, { ...which, tailLines });
   yield page;
