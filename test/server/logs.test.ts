@@ -186,6 +186,35 @@ test("a page over what all readers may hold together ends an event stream with t
   expect(server.errors).toEqual([]);
 });
 
+test("whole logs are counted and bounded as followed ones are: readers that take nothing are dropped", async () => {
+  const log = new GrowingLog();
+  for (let i = 0; i < 200; i++) log.add("x".repeat(256 * 1024));
+  const limits = { socketStallMs: 200, socketCheckMs: 50, socketCloseGraceMs: 50, maxOpenSockets: 2 };
+  await using server = await startTestServer({ read: log }, { limits });
+  const url = `${server.url}/v1/jobs/1/log`;
+  const still = [await fetch(url), await fetch(url)];
+  expect((await fetch(url)).status).toBe(503);
+  let last = 503;
+  const deadline = Date.now() + 30_000;
+  while (last === 503 && Date.now() < deadline) {
+    await Bun.sleep(50);
+    const response = await fetch(url);
+    last = response.status;
+    await response.body?.cancel();
+  }
+  expect(last).toBe(200);
+  for (const { body } of still) await body?.cancel().catch(() => {});
+});
+
+test("a whole log over what all readers may hold together is broken off", async () => {
+  const log = new GrowingLog();
+  log.add("x".repeat(200_000));
+  await using server = await startTestServer({ read: log }, { limits: { maxAllSocketBufferBytes: 100_000 } });
+  const whole = async () => (await fetch(`${server.url}/v1/jobs/1/log`)).text();
+  await expect(whole()).rejects.toThrow("closed unexpectedly");
+  expect(server.errors).toEqual([]);
+});
+
 test("a slow reader costs a few pages, not the log", async () => {
   const log = new GrowingLog();
   const page = "x".repeat(256 * 1024);

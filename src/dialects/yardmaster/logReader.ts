@@ -8,28 +8,36 @@ import type { Turns } from "../turns.ts";
 /** One step of following: a page with news, or nothing for a while. */
 export type LogStep = LogPage | "silence";
 
+/** Pages of logs that are read at a time: what many want at once would wait in memory while one takes it. */
+export const LOG_READS = 8;
+
 /**
  * The pages of a log as it is. The next page is read only when the one before was taken, so a slow reader
  * costs one page of memory.
+ *
+ * @param turns shared by all who read a log of this server as text or follow it
  */
-export async function* logToEnd(engine: Engine, jobId: number, filter: LogFilter): AsyncGenerator<LogPage> {
+export async function* logToEnd(
+  engine: Engine,
+  turns: Turns,
+  jobId: number,
+  filter: LogFilter,
+): AsyncGenerator<LogPage> {
   let next = filter;
   for (;;) {
-    const page = await engine.read.log(jobId, next);
+    const from = next;
+    const page = await turns.take(() => engine.read.log(jobId, from));
     yield page;
     if (page.isEnd) return;
     next = goOn(filter, page.next);
   }
 }
 
-/** Pages of followed logs that are read at a time: what many want at once would wait in memory while one takes it. */
-export const FOLLOWED_READS = 8;
-
 /**
  * The pages of a log until the job is final and all was read. Ends early when the signal is aborted or the
  * job is deleted.
  *
- * @param turns shared by all who follow a log of this server
+ * @param turns as above
  */
 export async function* followLog(
   engine: Engine,

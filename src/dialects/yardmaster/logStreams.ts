@@ -3,7 +3,6 @@ import { NotFoundError, OverloadedError } from "../../domain/errors.ts";
 import type { LogChunk } from "../../domain/job.ts";
 import type { Engine, LogPage } from "../../engine/engine.ts";
 import { type HeldForReaders, HOLDS_TOO_MUCH, type LiveStream } from "../liveStream.ts";
-import type { LiveRequest } from "../route.ts";
 import { jsonPiecesOf, PIECE_CHARACTERS, piecesOf } from "../textPieces.ts";
 import type { LogStep } from "./logReader.ts";
 import { chunkToWire } from "./wire.ts";
@@ -15,36 +14,8 @@ const SMALL_PAGE_CHARACTERS = 64 * 1024;
 const RETRY_AFTER_MS = 5_000;
 
 /** The text of the chunks, one after the other, to the end of the log as it is. */
-export function logTexts(
-  pages: () => AsyncGenerator<LogPage>,
-  live: LiveRequest,
-): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  const pieces = wholeTexts(pages());
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const piece = await pieces.next();
-          if (piece.done !== true) {
-            controller.enqueue(encoder.encode(piece.value));
-            return;
-          }
-          live.done();
-          controller.close();
-        } catch (error) {
-          live.done();
-          controller.error(error);
-        }
-      },
-      async cancel() {
-        live.abort();
-        await pieces.return(undefined);
-      },
-    },
-    // Asks for the next piece when the last one was taken: nothing piles up.
-    { highWaterMark: 0 },
-  );
+export function logTexts(pages: AsyncGenerator<LogPage>, stream: LiveStream): ReadableStream<Uint8Array> {
+  return bodyOf(texts(pages, stream), stream);
 }
 
 /** The same for as long as the job is not final. Broken off when it ends for any other reason. */
@@ -65,17 +36,14 @@ export function followedEvents(
   return bodyOf(events(engine, jobId, pages, stream), stream);
 }
 
-async function* wholeTexts(pages: AsyncGenerator<LogPage>): AsyncGenerator<string> {
-  for await (const page of pages) yield* piecesOf(textOf(page));
-}
-
-async function* textsAsTheyCome(pages: Pages, stream: LiveStream): AsyncGenerator<string> {
-  for await (const page of pages(stream.signal)) {
+/** What has no room breaks it off. */
+async function* texts(pages: AsyncGenerator<LogStep>, stream: LiveStream): AsyncGenerator<string> {
+  for await (const page of pages) {
     if (page === "silence") continue;
     const release = holdPage(page, stream.held);
     if (release === null) {
       stream.drop(HOLDS_TOO_MUCH);
-      break;
+      throw new OverloadedError(HOLDS_TOO_MUCH, RETRY_AFTER_MS);
     }
     try {
       yield* piecesOf(textOf(page));
@@ -83,6 +51,10 @@ async function* textsAsTheyCome(pages: Pages, stream: LiveStream): AsyncGenerato
       release();
     }
   }
+}
+
+async function* textsAsTheyCome(pages: Pages, stream: LiveStream): AsyncGenerator<string> {
+  yield* texts(pages(stream.signal), stream);
   // Text has no word for its end: a clean one would look like that of the log.
   if (stream.signal.aborted) throw new OverloadedError(String(stream.signal.reason), RETRY_AFTER_MS);
 }

@@ -5,7 +5,7 @@ import type { JobWatch } from "../../jobWatch.ts";
 import { defineRoute, type Route } from "../../route.ts";
 import { Turns } from "../../turns.ts";
 import { resolveJob } from "../jobReference.ts";
-import { FOLLOWED_READS, followLog, logToEnd } from "../logReader.ts";
+import { followLog, LOG_READS, logToEnd } from "../logReader.ts";
 import { followedEvents, followedTexts, logTexts } from "../logStreams.ts";
 import { jobPath } from "../schemas/job.ts";
 import { appended, logHeaders, logPage, logQuery, logText, newLogChunks } from "../schemas/log.ts";
@@ -49,7 +49,7 @@ export function logRoutes(engine: Engine, watch: JobWatch, limits: FollowLimits)
 }
 
 function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
-  const turns = new Turns(FOLLOWED_READS);
+  const turns = new Turns(LOG_READS);
   return defineRoute({
     id: "readLog",
     method: "GET",
@@ -88,10 +88,7 @@ function readLog(engine: Engine, watch: JobWatch, limits: FollowLimits): Route {
       // A stream whose reader only wants the headers would never be read, nor ended.
       if (call.request.method === "HEAD") return new Response(null, form === "events" ? EVENTS : TEXT);
       if (!query.follow) {
-        return new Response(
-          logTexts(() => logToEnd(engine, job.id, filter), call.live()),
-          TEXT,
-        );
+        return new Response(logTexts(logToEnd(engine, turns, job.id, filter), call.stream()), TEXT);
       }
       const follow = (signal: AbortSignal) => followLog(engine, watch, turns, job.id, filter, limits, signal);
       if (form === "text") return new Response(followedTexts(follow, call.stream()), TEXT);
