@@ -37,6 +37,8 @@ export interface ConnectionOptions {
   readonly leave: () => void;
 }
 
+/** What even a slow reader takes while its connection is closed. */
+const REST_BYTES = 64 * 1_024;
 /** RFC 6455 gives the reason 123 bytes. */
 const MAX_REASON_BYTES = 123;
 
@@ -57,6 +59,7 @@ export class Connection implements SocketConnection {
   #held = 0;
   #socket: ServerWebSocket<Connection> | null = null;
   #isClosing = false;
+  #sayGoodbye: (() => void) | null = null;
 
   constructor(options: ConnectionOptions) {
     this.route = options.route;
@@ -86,6 +89,7 @@ export class Connection implements SocketConnection {
   ended(): void {
     this.#isClosing = true;
     this.#socket = null;
+    this.#sayGoodbye = null;
     this.#look();
     this.#leave();
     this.#progress.ended();
@@ -138,11 +142,19 @@ export class Connection implements SocketConnection {
 
   close(code: number, reason: string): void {
     const socket = this.#socket;
-    if (socket === null || this.#isClosing) return;
+    if (socket === null) return;
+    if (this.#isClosing) {
+      // The server closes: nobody has time any more.
+      if (code === CLOSE.goingAway) this.#sayGoodbye?.();
+      return;
+    }
     this.#isClosing = true;
-    socket.close(code, shortened(reason));
-    // A reader that does not even take its dismissal would keep its memory here.
-    this.#progress.leave(this.#limits.socketCloseGraceMs, () => socket.terminate());
+    const sayGoodbye = () => socket.close(code, shortened(reason));
+    this.#sayGoodbye = sayGoodbye;
+    // Bun closes a connection within seconds after that word. A client that then still answers a ping, which it finds
+    // in what it has not read yet, would lose the rest, and the reason with it.
+    if (code === CLOSE.tooSlow) this.#progress.leave(this.#limits.socketCloseGraceMs, sayGoodbye, REST_BYTES);
+    else sayGoodbye();
   }
 }
 

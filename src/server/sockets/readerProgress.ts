@@ -8,6 +8,7 @@ const SUSPECT_PART = 0.1;
 const UNSEEN_TIMES = 12;
 /** A reader that is to leave, and reads, has so many times its grace, lest it trickle for ever. */
 const MAX_GRACES = 24;
+const MAX_CHECK_MS = 1_000;
 
 export interface ReaderProgressOptions {
   readonly queues: SendQueues;
@@ -43,20 +44,25 @@ export class ReaderProgress {
     return this.#stillMs > limitMs * (isUnseen ? UNSEEN_TIMES : 1);
   }
 
-  /** Calls `cut` when the reader has taken nothing for so long, and in the end in any case. */
-  leave(graceMs: number, cut: () => void): void {
+  /**
+   * Calls `cut` once, when the reader has taken nothing for so long, and in the end in any case.
+   *
+   * @param restBytes also when no more than this is on its way; absent waits for the connection's end
+   */
+  leave(graceMs: number, cut: () => void, restBytes = -1): void {
     const endsAtMs = performance.now() + MAX_GRACES * graceMs;
+    this.moved();
     const check = async () => {
-      const seen = await this.#look();
+      await this.#look();
       if (this.#isEnded) return;
-      if (seen === "taken" && performance.now() < endsAtMs) wait();
-      else cut();
+      const isThrough = this.#last !== null && this.#last.bytes <= restBytes;
+      if (isThrough || this.#stillMs >= graceMs || performance.now() >= endsAtMs) cut();
+      else wait();
     };
     const wait = () => {
-      this.#graceTimer = setTimeout(check, graceMs);
+      this.#graceTimer = setTimeout(check, Math.min(graceMs, MAX_CHECK_MS));
       this.#graceTimer.unref();
     };
-    void this.#look();
     wait();
   }
 
