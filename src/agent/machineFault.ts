@@ -5,6 +5,7 @@
 import { statfsSync } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { systemCode } from "./systemCode.ts";
 
 /** The machine is short of something; the same job may run a little later, or elsewhere. */
 export class MachineBusyError extends Error {
@@ -40,11 +41,6 @@ const WORDS = new Map([
   ["ENFILE", "the agent's machine has no file descriptor left"],
   ["ENOMEM", "the agent's machine has no memory left"],
 ]);
-
-/** What the system calls an error, such as `ENOSPC`; empty where it is none of the system's. */
-export function systemCode(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
 
 /** Says whether there was no room for what was written. */
 export function isDiskFull(error: unknown): boolean {

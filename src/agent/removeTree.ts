@@ -5,6 +5,7 @@
 import { chmodSync, lstatSync, readdirSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { systemCode } from "./systemCode.ts";
 
 const OWN_RIGHTS = 0o700;
 
@@ -44,6 +45,6 @@ function openFolders(path: string): void {
 }
 
 function isRefused(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = systemCode(error);
   return code === "EACCES" || code === "EPERM";
 }

@@ -2,8 +2,9 @@
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { errorText } from "./errorText.ts";
-import { MachineBusyError, systemCode } from "./machineFault.ts";
+import { MachineBusyError } from "./machineFault.ts";
 import { JobFault } from "./runner.ts";
+import { systemCode } from "./systemCode.ts";
 
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;

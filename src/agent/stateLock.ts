@@ -6,6 +6,7 @@ import { Database } from "bun:sqlite";
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { errorText } from "./errorText.ts";
+import { systemCode } from "./systemCode.ts";
 
 /** Another agent runs on this state directory, or it cannot be written. */
 export class StateDirError extends Error {
@@ -30,8 +31,7 @@ export function makeStateDir(stateDir: string): void {
 }
 
 function reasonOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : null;
-  switch (code) {
+  switch (systemCode(error)) {
     case "EROFS":
       return "it is on a read-only file system";
     case "EACCES":

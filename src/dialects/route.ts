@@ -40,7 +40,7 @@ export interface LiveRequest {
   readonly signal: AbortSignal;
   /** To be called when the request has ended by itself. */
   done(): void;
-  /** Aborts the signal and ends the request: its reader is gone. */
+  /** Aborts the signal and ends the request, before its client or the server does. */
   abort(): void;
 }
 

@@ -2,8 +2,8 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { errorText } from "../errorText.ts";
-import { systemCode } from "../machineFault.ts";
 import { JobFault } from "../runner.ts";
+import { systemCode } from "../systemCode.ts";
 import { type AddressRules, checkAddress, checkUrl, hostOf } from "./addressRules.ts";
 import { shownUrl } from "./shownUrl.ts";
 import { credentialsFor, type OwnServer, type Source } from "./source.ts";

@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errorText } from "../errorText.ts";
+import { systemCode } from "../systemCode.ts";
 import { type OwnGroup, ownGroupsNow } from "./cgroupMounts.ts";
 import { JobCgroup, killAll } from "./jobCgroup.ts";
 import type { JobLimits } from "./jobLimits.ts";
@@ -77,7 +78,7 @@ function enableControllers(path: string, agentName: string | null): void {
   try {
     writeFileSync(file, "+memory +pids");
   } catch (error) {
-    if (agentName === null || codeOf(error) !== "EBUSY") throw error;
+    if (agentName === null || systemCode(error) !== "EBUSY") throw error;
     const others = wordsIn(join(path, "cgroup.procs")).filter((pid) => Number(pid) !== process.pid);
     if (others.length > 0) {
       throw new Error(`${path} has other processes; start the agent in a group of its own`);
@@ -209,12 +210,8 @@ function wordsIn(file: string): string[] {
     .filter((word) => word !== "");
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
 function reasonOf(error: unknown): string {
-  switch (codeOf(error)) {
+  switch (systemCode(error)) {
     case "EROFS":
       return "mounted read-only";
     case "EACCES":

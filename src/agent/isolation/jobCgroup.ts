@@ -1,6 +1,7 @@
 /** The control group of one job: made with its limits, asked how it ended, removed with all that is in it. */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { systemCode } from "../systemCode.ts";
 import type { CgroupFolder } from "./cgroups.ts";
 
 /** Processes that were killed leave their group a little later; together half a minute. */
@@ -126,7 +127,7 @@ function removed(path: string): boolean {
     rmdirSync(path);
     return true;
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "ENOENT";
+    return systemCode(error) === "ENOENT";
   }
 }
 

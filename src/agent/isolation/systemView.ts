@@ -10,7 +10,7 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
-import { systemCode } from "../machineFault.ts";
+import { systemCode } from "../systemCode.ts";
 import type { Device, HiddenPath, SystemEntry } from "./bubblewrap.ts";
 
 /** Programs, libraries and their settings. Homes, data, mounts and sockets (`/run`, `/var`) are not among them. */

@@ -1,6 +1,6 @@
 /** Reads a log page by page: what is there, or all that comes until the job is final. */
 import { NotFoundError } from "../../domain/errors.ts";
-import type { JobState } from "../../domain/job.ts";
+import { isFinal } from "../../domain/stateMachine.ts";
 import type { Engine, LogFilter, LogPage } from "../../engine/engine.ts";
 import type { JobWatch } from "../jobWatch.ts";
 import type { Turns } from "../turns.ts";
@@ -82,8 +82,4 @@ export async function* followLog(
 function goOn(filter: LogFilter, after: number): LogFilter {
   const { tailLines: _tailLines, ...rest } = filter;
   return { ...rest, after };
-}
-
-function isFinal(state: JobState): boolean {
-  return state === "succeeded" || state === "failed" || state === "cancelled";
 }

@@ -1,6 +1,6 @@
 /** A log as Server-Sent Events: one event for each line. */
 import type { Job } from "../../../domain/job.ts";
-import { decodePlace } from "../../../engine/logPlace.ts";
+import { decodePlace, MAX_LOG_SEQ } from "../../../engine/logPlace.ts";
 import { type HeldForReaders, HOLDS_TOO_MUCH, type LiveStream, type PieceSource } from "../../liveStream.ts";
 import { CLOSE } from "../../socket.ts";
 import { jsonPiecesOf, PIECE_CHARACTERS } from "../../textPieces.ts";
@@ -13,8 +13,6 @@ import type { LogLine } from "./logLines.ts";
 const BUFFER_CHARACTERS = 64 * 1024;
 /** What an event is longer than its line, about. */
 const EVENT_CHARACTERS = 100;
-/** Largest number of a chunk that every store can hold. */
-const MAX_SEQ = 2 ** 31 - 1;
 
 /** Id of the last event: who comes back with it has all. */
 export function endIdOf(job: Pick<Job, "id">): string {
@@ -32,7 +30,7 @@ export function readLastEventId(text: string | undefined, job: Pick<Job, "id">):
   if (match === null || Number(match[1]) !== job.id || !Number.isSafeInteger(place)) return null;
   // Chunks count from 1 in each attempt, lines in each chunk.
   const { seq } = decodePlace(place);
-  return seq < 1 || seq > MAX_SEQ || index < 1 ? null : { place, index };
+  return seq < 1 || seq > MAX_LOG_SEQ || index < 1 ? null : { place, index };
 }
 
 export interface LogEventsOptions {

@@ -7,6 +7,7 @@
  */
 import { NotFoundError, OverloadedError, StoreUnavailableError } from "../../../domain/errors.ts";
 import type { Job, JobState } from "../../../domain/job.ts";
+import { isFinal } from "../../../domain/stateMachine.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { decodePlace, encodePlace } from "../../../engine/logPlace.ts";
 import type { JobWatch } from "../../jobWatch.ts";
@@ -391,8 +392,4 @@ export class LogHub {
 /** What a follower knows by the number that it came with; null where it tells nothing of this job. */
 export function knownBy({ from }: LogFollower, job: Pick<Job, "id">): LogPoint | null {
   return from !== null && "seq" in from ? pointOf(job.id, from.seq) : from;
-}
-
-function isFinal(state: JobState): boolean {
-  return state === "succeeded" || state === "failed" || state === "cancelled";
 }

@@ -6,7 +6,7 @@
  * after that message where the server still has what followed it.
  */
 import { z } from "zod";
-import type { JobState } from "../../../domain/job.ts";
+import { isFinal } from "../../../domain/stateMachine.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import { defineRoute, type Route } from "../../route.ts";
 import type { SocketConnection, SocketRoute } from "../../socket.ts";
@@ -182,8 +182,4 @@ function streamLogs(hubs: LogHubs, views: LiveViews, limits: LiveLimits): Route 
       return new Response(logEvents({ hubs, job, from, stream, keepAliveMs: limits.keepAliveMs }), EVENTS);
     },
   });
-}
-
-function isFinal(state: JobState): boolean {
-  return state === "succeeded" || state === "failed" || state === "cancelled";
 }
