@@ -82,8 +82,6 @@ class EventFollower implements LogFollower, PieceSource {
   readonly #job: LogEventsOptions["job"];
   readonly #stream: LiveStream;
   readonly #held: HeldForReaders;
-  /** The last line taken: others are skipped that come again. */
-  #last: LogPoint;
   /** Makes the headers travel at once, so that a reader knows that it is connected before the first line. */
   #comment = ": following\n\n";
   /** What is being told, the next one at `#told`. */
@@ -105,7 +103,6 @@ class EventFollower implements LogFollower, PieceSource {
     this.#stream = stream;
     this.#held = stream.held;
     this.from = from;
-    this.#last = from ?? { place: 0, index: 0 };
   }
 
   /** How to leave what is followed. */
@@ -143,7 +140,6 @@ class EventFollower implements LogFollower, PieceSource {
     const releases = [this.#held.share(lines, characters)];
     this.#batch = { entries: lines, characters, smallCharacters: 0, releases };
     this.#told = 0;
-    this.#last = lines.at(-1) ?? { place: 0, index: 0 };
     this.#wake?.();
   }
 
@@ -197,7 +193,7 @@ class EventFollower implements LogFollower, PieceSource {
   }
 
   #take(entry: LogEntry): void {
-    if (this.#isEnded || this.#wasTaken(entry)) return;
+    if (this.#isEnded) return;
     const characters = sizeOf(entry);
     if (!this.#mayHold(entry, characters)) return;
     const next = this.#next;
@@ -209,16 +205,6 @@ class EventFollower implements LogFollower, PieceSource {
       this.#held.change(characters);
     }
     this.#taken.push(entry);
-  }
-
-  /** Says whether the line was taken before; it is from now on. */
-  #wasTaken(entry: LogEntry): boolean {
-    if (!("place" in entry)) return false;
-    const { place, index } = entry;
-    const last = this.#last;
-    if (place < last.place || (place === last.place && index <= last.index)) return true;
-    this.#last = { place, index };
-    return false;
   }
 
   /** What there is to tell, up to about the length of a piece. */
